@@ -1,0 +1,74 @@
+/* The inside of an open volume, for the files of this room: the raid and its shards.
+ *
+ * Who owns what: raid.c opens, closes, votes; super.c keeps identities; replica.c the log and the checkpoints;
+ * segment.c where chunks lie on one shard; space.c what is free; stripe_write.c, stripe_read.c the chunks themselves.
+ *
+ * A shard's state moves like this, and only shard_fail() and raid.c move it:
+ *
+ *   state    holds                                                      moved on by
+ *   ONLINE   takes reads and writes, is a member of the epoch           shard_fail() -> FAILED
+ *   MISSING  was not there at open; store is NULL                       the next open
+ *   FAILED   no new requests; its store stays open for reads under way  the next open
+ *   STALE    older epoch at open; chunks are read and written (they     raid.c, after a checkpoint is on it -> ONLINE
+ *            verify themselves), log and checkpoints are not yet        shard_fail() -> FAILED
+ */
+#ifndef RAID_SHARD_H
+#define RAID_SHARD_H
+
+#include <stdatomic.h>
+
+#include "conf/base.h"
+#include "conf/lock.h"
+#include "raid/raid.h"
+#include "raid/store.h"
+
+struct segments; /* segment.c */
+struct replica;	 /* replica.c */
+struct space;	 /* space.c */
+
+struct shard {
+	struct raid *raid;
+	unsigned idx; /* position in the volume */
+	char *path;
+	struct store *store; /* NULL when missing */
+	_Atomic(enum shard_state) state;
+	struct segments *segments;
+	atomic_uint_fast64_t nr_reads, read_bytes, nr_writes, write_bytes;
+	atomic_uint_fast64_t nr_errors, nr_wrong, nr_repaired;
+	char reason[128]; /* why it failed; guarded by raid->lock */
+};
+
+struct raid {
+	const struct store_ops *ops;
+	struct raid_geometry geo;
+	uint8_t uuid[RAID_UUID_LEN];
+	bool created, was_clean, rdonly;
+	atomic_bool broken; /* more shards lost than parity covers: writes answer -EIO */
+	struct shard shard[SHARD_MAX]; /* geo.nr_shards of them */
+	struct lock lock; /* guards votes: state changes, reason, epoch fields */
+	atomic_uint_fast64_t online; /* mask of shards that take reads and writes: ONLINE and STALE */
+	uint64_t epoch; /* of the last durable batch; guarded by lock */
+	uint64_t members; /* mask of that epoch's shards; guarded by lock */
+	struct replica *replica;
+	struct space *space;
+	atomic_uint_fast64_t nr_rebuilt;
+};
+
+static inline bool shard_usable(const struct shard *s)
+{
+	enum shard_state st = atomic_load_explicit(&s->state, memory_order_acquire);
+
+	return st == SHARD_ONLINE || st == SHARD_STALE;
+}
+
+/* Vote @s out: no further requests go to it, the log's next batch says so, one loud line is logged (only the first
+ * time). @what says what was being done, for that line. When more shards are lost than parity covers, the raid is
+ * broken from here on. Threads: any; takes raid->lock, so not while holding it. */
+void shard_fail(struct shard *s, int err, const char *what);
+
+/* An I/O error that may be passing: counted; the third within a minute, or one that means the shard is gone (-ENODEV,
+ * -ENOENT, -ESTALE, -ENXIO, -EROFS, -ENOTCONN), or any failed write or sync, votes the shard out. A failed read alone
+ * does not. Returns true when the shard is out. */
+bool shard_error(struct shard *s, int err, bool write, const char *what);
+
+#endif
