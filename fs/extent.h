@@ -1,0 +1,49 @@
+/* The extent map: which bytes of a file stand in which stripe, and how often each stripe is referred to.
+ *
+ * A stored extent (KEY_EXTENT) never changes; map entries (KEY_MAP) refer to a part of one. Overwriting, punching and
+ * truncating trim, split or delete entries; the extent that loses its last entry is freed. Sharing is one more entry.
+ * All functions run inside an op that has edited the inode, so that attr.mapped is kept. */
+#ifndef FS_EXTENT_H
+#define FS_EXTENT_H
+
+#include "fs/op.h"
+
+/* One entry of a file's map. */
+struct map_entry {
+	uint64_t off;  /* in the file, bytes */
+	uint32_t len;  /* bytes */
+	uint32_t skip; /* into the raw bytes of the extent */
+	uint64_t gen;  /* of the extent */
+};
+
+/* A stored extent. */
+struct extent {
+	uint64_t gen;
+	uint32_t refs;
+	struct stripe_owner owner;
+	struct stripe_loc loc;
+};
+
+/* First entry that ends after @off (NULL-safe in read and write transactions). -ENOENT: none. */
+int extent_find(struct index_txn *t, uint64_t ino, uint64_t off, struct map_entry *out);
+/* The entry after @e. */
+int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e, struct map_entry *out);
+int extent_load(struct index_txn *t, uint64_t gen, struct extent *out);
+int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, struct extent *out);
+int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, uint64_t *ino,
+		      struct map_entry *out);
+
+/* Unmap [off, off + len): inline bytes too. */
+int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len);
+/* A new stored extent takes over [off, off + raw_len). @e->refs is set. */
+int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e);
+/* One more reference: [off, off + len) of @in shows @skip.. of the stored extent @gen. */
+int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen, uint32_t skip);
+/* Entries of @in that begin in [off, off + len). */
+int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out);
+
+/* Inline bytes: *len is 0 when there are none. */
+int extent_inline_get(struct index_txn *t, uint64_t ino, uint8_t buf[INLINE_MAX], size_t *len);
+int extent_inline_put(struct op *op, struct inode *in, const uint8_t *buf, size_t len);
+
+#endif

@@ -1,0 +1,63 @@
+/* Inodes in memory. While one is there, its attributes are the truth and the index may lag behind (a write changes the
+ * size without a transaction; the next commit puts it).
+ *
+ * An inode is in memory while someone holds a reference: the kernel (lookup count), an open file, a running request,
+ * dirty data. */
+#ifndef FS_INODE_H
+#define FS_INODE_H
+
+#include <stdatomic.h>
+
+#include "codec/codec.h"
+#include "conf/lock.h"
+#include "fs/attr.h"
+#include "fs/fs.h"
+
+struct window; /* writeback.c: dirty bytes of one aligned range */
+
+struct inode {
+	struct fs *fs;
+	uint64_t ino;
+	struct lock lock;
+	struct attr attr;	/* guarded by lock */
+	bool attr_dirty;	/* on the commit's list, attr newer than the index; guarded by lock */
+	bool gone;		/* nlink 0 and its records are deleted: only attr is left; guarded by lock */
+	uint32_t nr_open;	/* guarded by lock */
+	uint64_t change_txg;	/* last transaction group that changed it or its data; guarded by lock */
+	struct codec_hint hint; /* guarded by lock */
+	struct window *windows; /* dirty or being written, sorted by offset; guarded by lock */
+	struct cond flushed;	/* a window was written; with lock */
+	int wb_error;		/* first write-back error not yet told to an fsync; guarded by lock */
+
+	/* the table's, guarded by its stripe */
+	struct inode *hash_next;
+	uint64_t nr_lookup; /* the kernel's */
+	uint32_t nr_ref;
+	/* commit's list of inodes with attr_dirty, guarded by commit->lock */
+	struct inode *dirty_next;
+};
+
+int inode_table_new(struct inode_table **out);
+void inode_table_free(struct inode_table *t); /* frees what is left in it, too */
+
+/* The inode with number @ino, loaded when need be; @t: read it through this write transaction (NULL: a read one of its
+ * own). Ended by inode_put(). -ENOENT, -EBADMSG, -ENOMEM. */
+int inode_get(struct fs *fs, struct index_txn *t, uint64_t ino, struct inode **out);
+/* A new one that is not in the index yet, with attributes @a. */
+int inode_new(struct fs *fs, uint64_t ino, const struct attr *a, struct inode **out);
+struct inode *inode_ref(struct inode *in);
+void inode_put(struct inode *in);
+
+/* The kernel learnt of it @n more times, or forgot it @n times. */
+void inode_remember(struct inode *in, uint64_t n);
+void inode_forget(struct fs *fs, uint64_t ino, uint64_t n);
+
+/* Copy of the attributes. */
+void inode_attr(struct inode *in, struct attr *out);
+
+uint64_t inode_count(struct fs *fs); /* in memory now */
+
+/* now, by the clock that file times use */
+struct timespec inode_now(void);
+
+#endif

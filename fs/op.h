@@ -1,0 +1,45 @@
+/* One change of metadata: all of it or nothing.
+ *
+ *	op_begin(&op, fs);                       enters the txg gate and begins the index's write transaction
+ *	struct attr *a = op_edit(&op, inode);    locks the inode; a copy of its attributes to change
+ *	... index_put(op.txn, ...) ...
+ *	return op_end(&op, err);                 err 0: puts every edited attr, commits, publishes; else undoes
+ *
+ * The inodes stay locked until op_end(), so what is read from them meanwhile holds. */
+#ifndef FS_OP_H
+#define FS_OP_H
+
+#include "fs/inode.h"
+#include "raid/raid.h"
+
+#define OP_INODES 6
+
+struct op {
+	struct fs *fs;
+	struct index_txn *txn;
+	unsigned nr;
+	struct inode *inode[OP_INODES]; /* borrowed */
+	struct attr next[OP_INODES];
+	bool skip_put[OP_INODES]; /* its attr record is deleted in this op */
+	/* what this change takes from the live data; told to the commit when it succeeds */
+	struct stripe_loc *freed; /* heap; places to give back once this is durable */
+	unsigned nr_freed, cap_freed;
+	int64_t d_inodes, d_logical, d_raw, d_stored, d_extents; /* to the counters */
+	bool for_commit; /* a flush: its records belong to the group being committed when that is the window's */
+	uint64_t txg;	 /* the group this change belongs to */
+};
+
+/* Returns 0, -EROFS, -ENOSPC, -EIO. Nothing is held after a failure. */
+int op_begin(struct op *op, struct fs *fs);
+/* For a flush of a window last written in group @txg: does not enter the gate. */
+int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg);
+/* @in must stay referenced by the caller until op_end(). Editing one twice gives the same copy. */
+struct attr *op_edit(struct op *op, struct inode *in);
+/* @in's attr record has been deleted by the caller: op_end() does not put it back. */
+void op_edit_gone(struct op *op, struct inode *in);
+/* The stripe goes back to the shards when this change is durable. -ENOMEM. */
+int op_free_stripe(struct op *op, const struct stripe_loc *loc);
+/* Returns @err, or what committing gave. Everything is released. */
+int op_end(struct op *op, int err);
+
+#endif

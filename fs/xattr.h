@@ -1,0 +1,25 @@
+/* Extended attributes, and the POSIX ACLs among them: setting system.posix_acl_access changes the mode, as in other
+ * Linux file systems. Errors are the errnos (negative) that those give. Threads: any. */
+#ifndef FS_XATTR_H
+#define FS_XATTR_H
+
+#include "fs/op.h"
+
+#define XATTR_VALUE_MAX 65536
+
+/* @flags: 0, XATTR_CREATE or XATTR_REPLACE. @kill_sgid: as FUSE_SETXATTR_ACL_KILL_SGID asks. */
+int xattr_set(struct inode *in, const char *name, const void *value, size_t len, int flags, bool kill_sgid);
+/* @len 0: *out is the size alone. -ENODATA, -ERANGE. */
+int xattr_get(struct inode *in, const char *name, void *buf, size_t len, size_t *out);
+int xattr_list(struct inode *in, char *buf, size_t len, size_t *out);
+int xattr_remove(struct inode *in, const char *name);
+
+/* ---- inside an op ---- */
+
+/* The attributes of a new inode from its parent's default ACL or, without one, from the umask: changes @a->mode and
+ * puts the ACL records for @ino. */
+int xattr_inherit(struct op *op, uint64_t parent, uint64_t ino, struct attr *a, uint32_t umask);
+/* Delete all of an inode's attributes. */
+int xattr_drop(struct op *op, uint64_t ino);
+
+#endif
