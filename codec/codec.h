@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CODEC_HEAD_LEN	   40u		 /* bytes of the container before the payload */
-#define CODEC_RAW_MAX	   (4u << 20)	 /* longest extent, raw bytes */
-#define CODEC_LEVEL_MIN	   1
-#define CODEC_LEVEL_MAX	   19
+#define CODEC_HEAD_LEN 40u       /* bytes of the container before the payload */
+#define CODEC_RAW_MAX (4u << 20) /* longest extent, raw bytes */
+#define CODEC_LEVEL_MIN 1
+#define CODEC_LEVEL_MAX 19
 #define CODEC_LEVEL_DEFAULT 1
 
 enum codec_mode {
@@ -29,8 +29,9 @@ enum codec_kind {
 };
 
 enum codec_filter {
-	CODEC_FILTER_NONE = 0,	  /* byte planes only, or nothing when the width is 1 */
-	CODEC_FILTER_DELTA = 1,	  /* 1 to 3: reserved ids, refused with -ENOTSUP by this version's decoder */
+	CODEC_FILTER_NONE = 0, /* byte planes only, or nothing when the width is 1 */
+	CODEC_FILTER_DELTA =
+		1, /* 1 to 3: reserved ids, refused with -ENOTSUP by this version's decoder */
 	CODEC_FILTER_LORENZO = 2,
 	CODEC_FILTER_FLOAT = 3,
 };
@@ -42,19 +43,23 @@ struct codec_opts {
 
 /* What is known of one file's items: from its head, or from what paid for its last extents. All zero: nothing is
  * known. The owner of the file keeps it, guards it, and passes a copy or itself; it is a memory, never a promise,
- * and any bytes in it are safe. */
+ * and any bytes in it are safe. Only width, told and data_off are of use to others. */
 struct codec_hint {
-	uint8_t width;	   /* bytes of an item: 1, 2, 4 or 8; 0 when unknown */
-	bool told;	   /* width and phase come from the file's head, not from a probe */
-	uint8_t skip;	   /* extents to store raw unprobed, because the last ones did not compress */
-	uint8_t age;	   /* extents since the last full probe */
+	uint8_t width;     /* bytes of an item: 1, 2, 4 or 8; 0 when unknown */
+	uint8_t told;      /* not 0: width and phase come from the file's head, not from a search */
+	uint8_t split;     /* width that the last search chose; 0 before the first */
+	uint8_t flat;      /* planes that it found incompressible, one bit each */
+	uint8_t age;       /* extents since */
+	uint8_t dull;      /* searches in vain, in a row */
+	uint8_t skip;      /* extents to store raw with no search, because of these */
 	uint64_t data_off; /* file offset of the first item, when told */
 };
 
 /* The encoded extent: @head, then @payload. */
 struct codec_out {
 	uint8_t head[CODEC_HEAD_LEN];
-	const uint8_t *payload; /* points into the caller's scratch or at the raw bytes: borrowed from them */
+	const uint8_t *
+		payload; /* points into the caller's scratch or at the raw bytes: borrowed from them */
 	size_t payload_len;
 	enum codec_kind kind;
 	uint8_t width; /* of the planes; 1: none */
@@ -77,8 +82,8 @@ size_t codec_scratch_len(size_t raw_len);
  * @hint     in and out; may be NULL
  * @scratch  codec_scratch_len(raw_len) bytes, the caller's until it is done with @out
  * Returns 0, -EINVAL (length) or -ENOMEM (the compressor's own state). */
-int codec_encode(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off, const uint8_t *raw,
-		 size_t raw_len, uint8_t *scratch, struct codec_out *out);
+int codec_encode(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off,
+		 const uint8_t *raw, size_t raw_len, uint8_t *scratch, struct codec_out *out);
 
 /* Verify the head of a container of @len bytes and say what it holds.
  * Returns 0; -EBADMSG for bytes that are no container or fail their checksum; -ENOTSUP for a version or filter
