@@ -5,7 +5,9 @@
  * was not synced, so nothing in `raid` or `fs` reaches a shard by any other way.
  *
  * Durability is POSIX's: bytes after STORE_SYNC of their file, names after sync_dir() of their directory.
- * Errors are negative errnos. Threads: any, also on one file, except where it says so. */
+ * Errors are negative errnos: -EINVAL for a name with . or .. or more than one /, -EROFS for a change to a store
+ * attached read-only, -EBADF for one to a file opened so. Threads: any, also on one file, except where it says so.
+ * A store is of no use in the child after fork(): daemons fork first, then attach. */
 #ifndef RAID_STORE_H
 #define RAID_STORE_H
 
@@ -59,13 +61,17 @@ struct store_ops {
 	/* 0 when hole punching works here (tried on a scratch file), else -EOPNOTSUPP or what creating it gave. */
 	int (*probe)(struct store *s);
 	/* Take the lock that keeps a second daemon away, also one on another machine; held until detach.
-	 * @owner  text to leave for the one who is refused
-	 * @other  gets the present owner's text on -EBUSY; @other_len bytes, NUL-terminated */
+	 * @exclusive  keeps everyone away; needs a store not attached @rdonly. A shared one keeps writers away, and is
+	 *             taken to be had where the lock's file is missing and may not be made
+	 * @owner  text to leave for the one who is refused; of an exclusive lock only
+	 * @other  gets the present owner's text on -EBUSY, one printable line, maybe empty; @other_len bytes,
+	 *         NUL-terminated */
 	int (*lock)(struct store *s, bool exclusive, const char *owner, char *other, size_t other_len);
 	int (*space)(struct store *s, struct store_space *out);
 
 	/* Names are relative to the directory and have at most one '/', "log/0000000000000001". */
 	int (*mkdir)(struct store *s, const char *name); /* 0 also when it exists */
+	/* For reading and writing, or with STORE_RDONLY for reading; regular files only, links are refused (-ELOOP). */
 	int (*open)(struct store *s, const char *name, unsigned flags, struct store_file **out);
 	void (*close)(struct store_file *f);
 	int (*rename)(struct store *s, const char *from, const char *to); /* replaces @to */
@@ -79,13 +85,15 @@ struct store_ops {
 	int (*allocate)(struct store_file *f, uint64_t off, uint64_t len);
 	/* Give the range's space back; it reads as zeros; the size is unchanged. */
 	int (*punch)(struct store_file *f, uint64_t off, uint64_t len);
-	/* Drop what lies at and after @len. */
+	/* Drop what lies at and after @len, also what was allocated there; a shorter file grows by a hole. */
 	int (*truncate)(struct store_file *f, uint64_t len);
 	/* The next range at or after @off that is not a hole: [*start, *end). -ENXIO: none. */
 	int (*seek_data)(struct store_file *f, uint64_t off, uint64_t *start, uint64_t *end);
 
 	/* Do all of @io, in parallel over files, and return when each has its res. The files may be of several
-	 * stores of this same table. Returns 0 when every res is 0, else the first res that is not. */
+	 * stores of this same table. Order: a STORE_SYNC covers the writes to its file that stand before it in the
+	 * batch, whatever became of them; nothing else is ordered. Each I/O is tried, also after others failed.
+	 * Returns 0 when every res is 0, else the first res that is not. */
 	int (*run)(const struct store_ops *ops, struct store_io *io, unsigned nr);
 };
 
