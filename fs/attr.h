@@ -19,8 +19,7 @@ struct attr {
 	uint32_t flags;	      /* ATTR_* */
 };
 
-#define ATTR_INLINE 1u /* a KEY_INLINE record holds bytes from 0 on; no extent is mapped below INLINE_MAX then */
-#define ATTR_CAPS   2u /* it has a security.capability attribute, which writes must drop */
+#define ATTR_CAPS 1u /* it has a security.capability attribute, which writes must drop */
 
 #define ATTR_LEN 140 /* encoded */
 

@@ -25,8 +25,10 @@ struct op {
 	struct stripe_loc *freed; /* heap; places to give back once this is durable */
 	unsigned nr_freed, cap_freed;
 	int64_t d_inodes, d_logical, d_raw, d_stored, d_extents; /* to the counters */
-	bool for_commit; /* a flush: its records belong to the group being committed when that is the window's */
+	bool for_commit; /* a flush of data written in group txg, which may be closed by now */
 	uint64_t txg;	 /* the group this change belongs to */
+	struct inode *trim; /* op_trim() */
+	uint64_t trim_off, trim_len;
 };
 
 /* Returns 0, -EROFS, -ENOSPC, -EIO. Nothing is held after a failure. */
@@ -39,6 +41,9 @@ struct attr *op_edit(struct op *op, struct inode *in);
 void op_edit_gone(struct op *op, struct inode *in);
 /* The stripe goes back to the shards when this change is durable. -ENOMEM. */
 int op_free_stripe(struct op *op, const struct stripe_loc *loc);
+/* When this change succeeds, dirty bytes of @in (edited) in the range are forgotten in the same moment. The caller has
+ * made sure by writeback_busy() that none of them is being written. */
+void op_trim(struct op *op, struct inode *in, uint64_t off, uint64_t len);
 /* Returns @err, or what committing gave. Everything is released. */
 int op_end(struct op *op, int err);
 

@@ -1,0 +1,162 @@
+/* One change of metadata: all of it or nothing. */
+#include "fs/op.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "conf/base.h"
+#include "conf/log.h"
+#include "fs/commit.h"
+#include "fs/writeback.h"
+
+static int op_begin_txn(struct op *op)
+{
+	int err = index_begin(op->fs->index, &op->txn);
+
+	if (err)
+		log_error("index: %s: the local disk under the state directory %s cannot take more; free space there",
+			  strerror(-err), op->fs->p.state_dir);
+	return err;
+}
+
+int op_begin(struct op *op, struct fs *fs)
+{
+	int err;
+
+	*op = (struct op){ .fs = fs };
+	if (fs->rdonly)
+		return -EROFS;
+	err = commit_numbers(fs);
+	if (err)
+		return err;
+	op->txg = commit_enter(fs);
+	err = op_begin_txn(op);
+	if (err)
+		commit_leave(fs);
+	return err;
+}
+
+int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg)
+{
+	*op = (struct op){ .fs = fs, .txg = txg, .for_commit = true };
+	return op_begin_txn(op);
+}
+
+struct attr *op_edit(struct op *op, struct inode *in) NO_LOCK_CHECK
+{
+	for (unsigned i = 0; i < op->nr; i++)
+		if (op->inode[i] == in)
+			return &op->next[i];
+	assert(op->nr < OP_INODES);
+	lock_take(&in->lock);
+	op->inode[op->nr] = in;
+	op->next[op->nr] = in->attr;
+	op->skip_put[op->nr] = false;
+	return &op->next[op->nr++];
+}
+
+void op_edit_gone(struct op *op, struct inode *in)
+{
+	for (unsigned i = 0; i < op->nr; i++)
+		if (op->inode[i] == in)
+			op->skip_put[i] = true;
+}
+
+int op_free_stripe(struct op *op, const struct stripe_loc *loc)
+{
+	if (op->nr_freed == op->cap_freed) {
+		unsigned cap = MAX(16u, op->cap_freed * 2);
+		struct stripe_loc *p = realloc(op->freed, cap * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		op->freed = p;
+		op->cap_freed = cap;
+	}
+	op->freed[op->nr_freed++] = *loc;
+	return 0;
+}
+
+void op_trim(struct op *op, struct inode *in, uint64_t off, uint64_t len)
+{
+	op->trim = in;
+	op->trim_off = off;
+	op->trim_len = len;
+}
+
+/* A flush records nothing of the attributes: its group may be closed already and must not learn of sizes, times and
+ * modes that are newer. What it changed (attr.mapped) goes with the next freeze. */
+static int op_put_attrs(struct op *op)
+{
+	uint8_t buf[ATTR_LEN];
+
+	if (op->for_commit)
+		return 0;
+	for (unsigned i = 0; i < op->nr; i++) {
+		struct key key = key_plain(op->inode[i]->ino, KEY_ATTR);
+		int err;
+
+		if (op->skip_put[i])
+			continue;
+		attr_put(&op->next[i], buf);
+		err = index_put(op->txn, &key, buf, sizeof(buf));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void op_publish(struct op *op) NO_LOCK_CHECK
+{
+	struct fs_counters *n = &op->fs->n;
+
+	for (unsigned i = 0; i < op->nr; i++) {
+		op->inode[i]->attr = op->next[i];
+		if (op->for_commit)
+			commit_dirty_inode(op->inode[i]);
+		else
+			op->inode[i]->change_txg = op->txg;
+	}
+	if (op->trim)
+		writeback_trim(op->trim, op->trim_off, op->trim_len);
+	atomic_fetch_add(&n->nr_inodes, (uint64_t)op->d_inodes);
+	atomic_fetch_add(&n->logical, (uint64_t)op->d_logical);
+	atomic_fetch_add(&n->raw_live, (uint64_t)op->d_raw);
+	atomic_fetch_add(&n->stored_live, (uint64_t)op->d_stored);
+	atomic_fetch_add(&n->nr_extents, (uint64_t)op->d_extents);
+}
+
+static void op_release(struct op *op) NO_LOCK_CHECK
+{
+	while (op->nr)
+		lock_release(&op->inode[--op->nr]->lock);
+	if (!op->for_commit)
+		commit_leave(op->fs);
+	free(op->freed);
+	op->freed = NULL;
+}
+
+int op_end(struct op *op, int err)
+{
+	if (!err)
+		err = op_put_attrs(op);
+	if (!err)
+		err = commit_freed_room(op->fs, op->txg, op->nr_freed);
+	if (err) {
+		index_abort(op->txn);
+		op_release(op);
+		return err;
+	}
+	/* Which list the records go to is decided before the transaction's lock is dropped: a freeze swaps the lists
+	 * inside a transaction of its own. */
+	commit_freed(op->fs, op->txg, op->freed, op->nr_freed);
+	err = index_commit(op->txn, commit_records(op->fs, op->txg));
+	if (err) {
+		commit_unfreed(op->fs, op->txg, op->nr_freed);
+		log_error("index: %s: a change could not be stored in %s", strerror(-err), op->fs->p.state_dir);
+	} else {
+		op_publish(op);
+	}
+	op_release(op);
+	return err;
+}

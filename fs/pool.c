@@ -1,0 +1,201 @@
+/* A buddy allocator: a free piece of order n is 2^n pages, aligned to its length; two free buddies make one of order
+ * n + 1. The lists of free pieces are kept beside the arena, not in it, so that free pages stay untouched. */
+#include "fs/pool.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "conf/base.h"
+#include "conf/lock.h"
+
+#define PAGE_LEN ((size_t)4096)
+#define ORDERS	 11 /* 4 KiB to 4 MiB */
+#define NONE	 UINT32_MAX
+
+_Static_assert(PAGE_LEN << (ORDERS - 1) == POOL_PIECE_MAX, "the highest order is the largest piece");
+
+struct pool {
+	uint8_t *mem;
+	uint64_t len;
+	struct lock lock;
+	struct cond given_cond;
+	uint64_t given;	       /* pieces given back, ever; guarded by lock */
+	atomic_uint_fast64_t used;
+	uint32_t head[ORDERS]; /* first free piece of each order, as a page number; guarded by lock */
+	uint32_t *next, *prev; /* a page each; guarded by lock */
+	int8_t *order;	       /* of the free piece that begins at this page, else -1; guarded by lock */
+};
+
+static unsigned pool_order(size_t len)
+{
+	unsigned order = 0;
+
+	while (PAGE_LEN << order < len)
+		order++;
+	return order;
+}
+
+size_t pool_piece_len(size_t len)
+{
+	return PAGE_LEN << pool_order(len);
+}
+
+static void pool_push_locked(struct pool *p, uint32_t page, unsigned order)
+{
+	p->order[page] = (int8_t)order;
+	p->prev[page] = NONE;
+	p->next[page] = p->head[order];
+	if (p->head[order] != NONE)
+		p->prev[p->head[order]] = page;
+	p->head[order] = page;
+}
+
+static void pool_unlink_locked(struct pool *p, uint32_t page)
+{
+	if (p->prev[page] != NONE)
+		p->next[p->prev[page]] = p->next[page];
+	else
+		p->head[p->order[page]] = p->next[page];
+	if (p->next[page] != NONE)
+		p->prev[p->next[page]] = p->prev[page];
+	p->order[page] = -1;
+}
+
+int pool_new(uint64_t len, struct pool **out)
+{
+	AUTO_FREE struct pool *p = calloc(1, sizeof(*p));
+	AUTO_FD int fd = -1;
+	uint64_t pages;
+	int err = 0;
+
+	if (!p)
+		return -ENOMEM;
+	p->len = round_up(MAX(len, (uint64_t)POOL_PIECE_MAX), POOL_PIECE_MAX);
+	pages = p->len / PAGE_LEN;
+	if (pages >= NONE)
+		return -EINVAL;
+	fd = memfd_create("matfs-pool", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)p->len))
+		return -errno;
+	p->mem = mmap(NULL, p->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (p->mem == MAP_FAILED)
+		return -errno;
+	/* Where the system allows huge pages in shared memory; no matter where not. */
+	madvise(p->mem, p->len, MADV_HUGEPAGE);
+	p->next = malloc(pages * sizeof(*p->next));
+	p->prev = malloc(pages * sizeof(*p->prev));
+	p->order = malloc(pages);
+	if (!p->next || !p->prev || !p->order) {
+		err = -ENOMEM;
+		goto free_arrays;
+	}
+	memset(p->order, -1, pages);
+	for (unsigned i = 0; i < ORDERS; i++)
+		p->head[i] = NONE;
+	for (uint64_t page = pages; page; page -= 1U << (ORDERS - 1))
+		pool_push_locked(p, (uint32_t)(page - (1U << (ORDERS - 1))), ORDERS - 1);
+	lock_init(&p->lock);
+	cond_init(&p->given_cond);
+	*out = TAKE_PTR(p);
+	return 0;
+
+free_arrays:
+	free(p->next);
+	free(p->prev);
+	free(p->order);
+	munmap(p->mem, p->len);
+	return err;
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	munmap(p->mem, p->len);
+	cond_fini(&p->given_cond);
+	lock_fini(&p->lock);
+	free(p->next);
+	free(p->prev);
+	free(p->order);
+	free(p);
+}
+
+void *pool_take(struct pool *p, size_t len)
+{
+	unsigned want = pool_order(len), order = want;
+	uint32_t page;
+
+	assert(len && len <= POOL_PIECE_MAX);
+	lock_take(&p->lock);
+	while (order < ORDERS && p->head[order] == NONE)
+		order++;
+	if (order == ORDERS) {
+		lock_release(&p->lock);
+		return NULL;
+	}
+	page = p->head[order];
+	pool_unlink_locked(p, page);
+	while (order > want) {
+		order--;
+		pool_push_locked(p, page + (1U << order), order);
+	}
+	lock_release(&p->lock);
+	atomic_fetch_add(&p->used, PAGE_LEN << want);
+	return p->mem + page * PAGE_LEN;
+}
+
+void pool_give(struct pool *p, void *piece, size_t len)
+{
+	unsigned order = pool_order(len);
+	uint32_t page = (uint32_t)((size_t)((uint8_t *)piece - p->mem) / PAGE_LEN);
+
+	atomic_fetch_sub(&p->used, PAGE_LEN << order);
+	lock_take(&p->lock);
+	assert(p->order[page] < 0);
+	while (order < ORDERS - 1) {
+		uint32_t buddy = page ^ (1U << order);
+
+		if (p->order[buddy] != (int8_t)order)
+			break;
+		pool_unlink_locked(p, buddy);
+		page = MIN(page, buddy);
+		order++;
+	}
+	pool_push_locked(p, page, order);
+	p->given++;
+	cond_broadcast(&p->given_cond);
+	lock_release(&p->lock);
+}
+
+uint64_t pool_given(struct pool *p)
+{
+	uint64_t n;
+
+	lock_take(&p->lock);
+	n = p->given;
+	lock_release(&p->lock);
+	return n;
+}
+
+void pool_wait(struct pool *p, uint64_t seen, unsigned ms)
+{
+	uint64_t deadline = mono_ns() + ms * 1000000ULL;
+
+	lock_take(&p->lock);
+	while (p->given == seen)
+		if (cond_wait_until(&p->given_cond, &p->lock, deadline))
+			break;
+	lock_release(&p->lock);
+}
+
+uint64_t pool_used(const struct pool *p)
+{
+	return atomic_load(&p->used);
+}
+
+uint64_t pool_len(const struct pool *p)
+{
+	return p->len;
+}
