@@ -2,9 +2,12 @@
 #ifndef FS_ATTR_H
 #define FS_ATTR_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
+
+struct index_txn;
 
 struct attr {
 	uint32_t mode; /* type and permissions */
@@ -21,11 +24,18 @@ struct attr {
 
 #define ATTR_CAPS 1u /* it has a security.capability attribute, which writes must drop */
 
-#define ATTR_LEN 140 /* encoded */
+#define ATTR_FLAGS ATTR_CAPS /* all there are: a record with others is refused */
 
+#define ATTR_LEN 112 /* encoded; the byte table is in attr.c */
+
+/* The times' nanoseconds are below a second. */
 void attr_put(const struct attr *a, uint8_t buf[ATTR_LEN]);
-/* -EBADMSG: not an attribute record (length, type, nanoseconds). */
+/* -EBADMSG: not an attribute record (length, version, type, sizes, nanoseconds, flags); @a is untouched then. */
 int attr_get(const uint8_t *buf, size_t len, struct attr *a);
+/* The record of @ino as transaction @t sees it: what an op has put, not what memory has made of it since.
+ * -ENOENT, -EBADMSG. */
+int attr_load(struct index_txn *t, uint64_t ino, struct attr *a);
+/* What stat(2) shows; st_dev is the kernel's. */
 void attr_stat(uint64_t ino, const struct attr *a, uint32_t extent_len, struct stat *st);
 
 #endif
