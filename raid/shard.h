@@ -25,6 +25,7 @@
 struct segments; /* segment.c */
 struct replica;	 /* replica.c */
 struct space;	 /* space.c */
+struct scratch;	 /* scratch.c */
 
 struct shard {
 	struct raid *raid;
@@ -35,6 +36,7 @@ struct shard {
 	struct segments *segments;
 	atomic_uint_fast64_t nr_reads, read_bytes, nr_writes, write_bytes;
 	atomic_uint_fast64_t nr_errors, nr_wrong, nr_repaired;
+	atomic_uint nr_inflight; /* reads under way, for the choice of a copy */
 	char reason[128]; /* why it failed; guarded by raid->lock */
 };
 
@@ -50,8 +52,12 @@ struct raid {
 	uint64_t epoch; /* of the last durable batch; guarded by lock */
 	uint64_t members; /* mask of that epoch's shards; guarded by lock */
 	struct replica *replica;
-	struct space *space;
+	struct space *space;	 /* it, scratch and sync_lock: space_new() to space_free() */
+	struct scratch *scratch;
+	struct lock sync_lock;	 /* one raid_sync() at a time; held across its I/O, so that one that finds nothing to
+				    sync also knows that it is synced */
 	atomic_uint_fast64_t nr_rebuilt;
+	atomic_uint_fast64_t said_ns; /* when a stripe that cannot be read was last reported */
 };
 
 static inline bool shard_usable(const struct shard *s)
