@@ -1,6 +1,8 @@
-/* Encode and decode the bytes of one extent. The container on disk is described at the head of codec/frame.c.
+/* Encode and decode the bytes of one extent. The container on disk is described at the head of
+ * codec/frame.c.
  *
- * Encoding never fails for what the data are: what does not compress is stored as it is. Decoding trusts nothing.
+ * Encoding never fails for what the data are: what does not compress is stored as it is. Decoding
+ * trusts nothing.
  * Threads: any; the functions share no state but what is passed in. */
 #ifndef CODEC_CODEC_H
 #define CODEC_CODEC_H
@@ -16,7 +18,7 @@
 #define CODEC_LEVEL_DEFAULT 1
 
 enum codec_mode {
-	CODEC_AUTO, /* planes and zstd where the bytes are numbers, zstd where they are not, raw where it does not pay */
+	CODEC_AUTO, /* planes and zstd where the bytes are numbers, else zstd, else raw */
 	CODEC_NONE, /* always raw (all-equal extents are still one byte) */
 	CODEC_ZSTD, /* zstd of the plain bytes, raw where it does not pay */
 };
@@ -41,15 +43,16 @@ struct codec_opts {
 	int level; /* zstd's, CODEC_LEVEL_MIN to CODEC_LEVEL_MAX */
 };
 
-/* What is known of one file's items: from its head, or from what paid for its last extents. All zero: nothing is
- * known. The owner of the file keeps it, guards it, and passes a copy or itself; it is a memory, never a promise,
- * and any bytes in it are safe. Only width, told and data_off are of use to others. */
+/* What is known of one file's items: from its head, or from what paid for its last extents. All
+ * zero: nothing is known. The owner of the file keeps it, guards it, and passes a copy or itself;
+ * it is a memory, never a promise, and any bytes in it are safe. Only width, told and data_off are
+ * of use to others. */
 struct codec_hint {
 	uint8_t width;     /* bytes of an item: 1, 2, 4 or 8; 0 when unknown */
 	uint8_t told;      /* not 0: width and phase come from the file's head, not from a search */
 	uint8_t split;     /* width that the last search chose; 0 before the first */
-	uint8_t flat;      /* planes that it found incompressible, one bit each */
-	uint8_t age;       /* extents since */
+	uint8_t trust;     /* searches in a row that chose the same */
+	uint8_t age;       /* extents since the last */
 	uint8_t dull;      /* searches in vain, in a row */
 	uint8_t skip;      /* extents to store raw with no search, because of these */
 	uint64_t data_off; /* file offset of the first item, when told */
@@ -58,8 +61,7 @@ struct codec_hint {
 /* The encoded extent: @head, then @payload. */
 struct codec_out {
 	uint8_t head[CODEC_HEAD_LEN];
-	const uint8_t *
-		payload; /* points into the caller's scratch or at the raw bytes: borrowed from them */
+	const uint8_t *payload; /* in the caller's scratch, or the raw bytes: borrowed from them */
 	size_t payload_len;
 	enum codec_kind kind;
 	uint8_t width; /* of the planes; 1: none */
@@ -78,7 +80,8 @@ struct codec_info {
 /* Bytes of scratch that codec_encode() needs for @raw_len bytes. */
 size_t codec_scratch_len(size_t raw_len);
 
-/* Encode @raw_len bytes (1 to CODEC_RAW_MAX) that stand at @file_off in their file.
+/* Encode @raw_len bytes (1 to CODEC_RAW_MAX) that stand at @file_off in their file. They must not
+ * change meanwhile, nor before the payload is used: what does not match its checksum is lost.
  * @hint     in and out; may be NULL
  * @scratch  codec_scratch_len(raw_len) bytes, the caller's until it is done with @out
  * Returns 0, -EINVAL (length) or -ENOMEM (the compressor's own state). */
@@ -86,16 +89,20 @@ int codec_encode(const struct codec_opts *opts, struct codec_hint *hint, uint64_
 		 const uint8_t *raw, size_t raw_len, uint8_t *scratch, struct codec_out *out);
 
 /* Verify the head of a container of @len bytes and say what it holds.
- * Returns 0; -EBADMSG for bytes that are no container or fail their checksum; -ENOTSUP for a version or filter
- * that this program does not know. */
+ * The payload must be there. That of zstd and fill is verified too; that of raw is not, as its
+ * checksum is that of the raw bytes, which codec_decode() verifies.
+ * Returns 0; -EBADMSG for bytes that are no container or fail their checksum; -ENOTSUP for a
+ * version, kind, filter or flag that this program does not know. */
 int codec_inspect(const uint8_t *enc, size_t len, struct codec_info *info);
 
-/* Decode a whole container of @len bytes (trailing padding allowed) into @raw, which holds exactly @raw_len bytes.
- * Returns 0; -EBADMSG as above, or when the decoded bytes fail their checksum or are not @raw_len long; -ENOTSUP;
- * -ENOMEM. @raw's content is undefined after a failure. */
+/* Decode a whole container of @len bytes (trailing padding allowed) into @raw, which holds exactly
+ * @raw_len bytes.
+ * Returns 0; -EBADMSG as above, or when the decoded bytes fail their checksum or are not @raw_len
+ * long; -ENOTSUP; -ENOMEM. @raw's content is undefined after a failure. */
 int codec_decode(const uint8_t *enc, size_t len, uint8_t *raw, size_t raw_len);
 
-/* Look at the first @len bytes of a file for a head that tells what its items are (.npy); fill @hint when it does.
+/* Look at the first @len bytes of a file for a head that tells what its items are (.npy); fill
+ * @hint when it does.
  * Returns true when it told something. */
 bool codec_learn(struct codec_hint *hint, const uint8_t *head, size_t len);
 

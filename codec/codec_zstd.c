@@ -1,23 +1,15 @@
 /* The only file that calls libzstd; its errors become ours here.
  *
- * A context costs more to make than a small extent to compress, so each thread keeps its own. This is the one state
- * of the room that hangs off a file instead of a struct passed in: it holds no facts, only memory, and two file
- * systems in one process may share it. */
+ * A context costs more to make than a small extent to compress, so each thread keeps its own. This
+ * is the one state of the room that hangs off a file instead of a struct passed in: it holds no
+ * facts, only memory, and two file systems in one process may share it. */
 #include "codec/codec_zstd.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
-
-#include "conf/base.h"
-#include "conf/bytes.h"
-
-#define BLOCK_MAX (128u << 10) /* of zstd's format */
-#define FRAME_HEAD 9u          /* of the frames that codec_zstd_store() writes */
-#define BLOCK_HEAD 3u
 
 struct codec_zstd {
 	ZSTD_CCtx *cctx;
@@ -65,10 +57,7 @@ static struct codec_zstd *state(void)
 
 size_t codec_zstd_bound(size_t len)
 {
-	size_t stored = FRAME_HEAD + BLOCK_HEAD * (size_t)div_up(len + 1, BLOCK_MAX) + len;
-	size_t packed = ZSTD_compressBound(len);
-
-	return MAX(stored, packed);
+	return ZSTD_compressBound(len);
 }
 
 int codec_zstd_pack(int level, const uint8_t *src, size_t len, uint8_t *dst, size_t room,
@@ -87,30 +76,6 @@ int codec_zstd_pack(int level, const uint8_t *src, size_t len, uint8_t *dst, siz
 		return ZSTD_getErrorCode(n) == ZSTD_error_dstSize_tooSmall ? -ENOSPC : -ENOMEM;
 	*got = n;
 	return 0;
-}
-
-size_t codec_zstd_store(const uint8_t *src, size_t len, uint8_t *dst)
-{
-	uint8_t *p = dst;
-
-	put_u32(p, ZSTD_MAGICNUMBER);
-	put_u8(p + 4,
-	       0xa0); /* one segment; its size, in 4 bytes, follows; no checksum, no dictionary */
-	put_u32(p + 5, (uint32_t)len);
-	p += FRAME_HEAD;
-	do {
-		uint32_t n = (uint32_t)MIN(len, (size_t)BLOCK_MAX);
-		uint32_t head =
-			n << 3 | (n == len); /* type 0: stored; the last bit: the last block */
-
-		put_u16(p, (uint16_t)head);
-		put_u8(p + 2, (uint8_t)(head >> 16));
-		memcpy(p + BLOCK_HEAD, src, n);
-		p += BLOCK_HEAD + n;
-		src += n;
-		len -= n;
-	} while (len);
-	return (size_t)(p - dst);
 }
 
 int codec_zstd_unpack(const uint8_t *src, size_t len, uint8_t *raw, size_t raw_len)

@@ -17,16 +17,19 @@
  *    28     4  pitch (of the reserved filters; 0)
  *    32     4  checksum of the raw bytes
  *    36     4  checksum of bytes 8 to 36, seeded with the payload
- *    40     -  payload: raw bytes; or zstd frames (RFC 8878), in order, of the byte planes; or the byte to fill with
+ *    40     -  payload: the raw bytes; or zstd frames (RFC 8878) of the byte planes, in order,
+ *              which may be cut into frames anywhere; or the byte to fill with
  *
- * Whatever follows the payload is padding. With width 1 the container is a legal zstd stream of the extent.
+ * Whatever follows the payload is padding. With width 1 the container is a legal zstd stream of the
+ * extent.
  *
- * Checksums are the low 32 bits of XXH3-64. The last one is XXH3-64 of bytes 8 to 36 with a seed: for zstd and fill
- * the XXH3-64 of the payload, so that stored bytes can be verified without decoding. For raw the seed is 0, as the
- * payload is what the checksum at 32 covers: one pass over the bytes, where two would be a third of all the work.
+ * Checksums are the low 32 bits of XXH3-64. The last one is XXH3-64 of bytes 8 to 36 with a seed:
+ * for zstd and fill the XXH3-64 of the payload, so that stored bytes can be verified without
+ * decoding. For raw the seed is 0, as the payload is what the checksum at 32 covers: one pass over
+ * the bytes, where two would be a third of all the work.
  *
- * Decoding takes nothing for granted. What has a right checksum but an id unknown here was written by a later program
- * and is -ENOTSUP; what no program writes is -EBADMSG. */
+ * Decoding takes nothing for granted. What has a right checksum but an id unknown here was written
+ * by a later program and is -ENOTSUP; what no program writes is -EBADMSG. */
 #include "codec/frame.h"
 
 #include <errno.h>
@@ -117,7 +120,8 @@ int frame_decode(const uint8_t *enc, size_t len, struct frame *f)
 	filter_fields |= rbuf_u16(&r) != 0;
 	filter_fields |= rbuf_u32(&r) != 0;
 	got.raw_sum = rbuf_u32(&r);
-	/* The sum is read by its offset: where it stands is what OFF_SUM says of the bytes before it. */
+	/* The sum is read by its offset: where it stands is what OFF_SUM says of the bytes before
+	 * it. */
 	if (!rbuf_skip(&r, CODEC_HEAD_LEN - OFF_SUM))
 		return -EBADMSG;
 	if (got.info.raw_len < 1 || got.info.raw_len > CODEC_RAW_MAX || got.info.stored_len < 1 ||

@@ -5,10 +5,12 @@
  *     6     1  major version, 1 to 3
  *     7     1  minor version
  *     8   2|4  length of the text, little-endian; 4 bytes from version 2 on
- *            -  the text: a Python dictionary, as in {'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }
+ *            -  the text: a Python dictionary, as in
+ *               {'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }
  *
- * The items follow. The text is read with a parser of the few forms that numpy writes, never more than @len bytes.
- * Everything in it is a guess at speed: a wrong answer costs compression, not data. */
+ * The items follow. The text is read with a parser of the few forms that numpy writes, never more
+ * than @len bytes. Everything in it is a guess at speed: a wrong answer costs compression, not
+ * data. */
 #include "codec/npy.h"
 
 #include <string.h>
@@ -46,7 +48,8 @@ static bool take(struct text *t, char c)
 	return true;
 }
 
-/* Take a quoted string; what stands between the quotes goes to @s. Names may hold escaped quotes. */
+/* Take a quoted string; what stands between the quotes goes to @s. Names may hold escaped
+ * quotes. */
 static bool take_string(struct text *t, struct text *s)
 {
 	char quote;
@@ -135,8 +138,8 @@ static uint8_t type_width(const struct text *s)
 	return n == 1 || n == 2 || n == 4 || n == 8 ? (uint8_t)n : 0;
 }
 
-/* Take a type: a string, or a list of fields ('name', type) or ('name', type, shape). *@width is the width of all
- * fields so far, 0 before the first. */
+/* Take a type: a string, or a list of fields ('name', type) or ('name', type, shape). *@width is
+ * the width of all fields so far, 0 before the first. */
 static bool take_type(struct text *t, unsigned depth, uint8_t *width)
 {
 	struct text s;

@@ -1,11 +1,13 @@
 /* Byte planes, three times: plain C, which is the reference, SSE2, and AVX2.
  *
- * A kernel does as many items as fill its registers and says how many; plain C does the rest. So the kernels hold no
- * special cases, and never touch a byte outside of the items they were given. Which kernel runs is asked of the
- * processor on each call: a load and a test against the work of a whole extent.
+ * A kernel does as many items as fill its registers and says how many; plain C does the rest. So
+ * the kernels hold no special cases, and never touch a byte outside of the items they were given.
+ * Which kernel runs is asked of the processor on each call: a load and a test against the work of a
+ * whole extent.
  *
- * Measured on 1 MiB, GB/s of split/join, one core: plain 2.6/1.8 and more; SSE2 36/35 at width 2, 25/38 at width 4,
- * 8/10 at width 8; AVX2 12/19 at width 8. At widths 2 and 4 AVX2 gained nothing over SSE2 and is left out. */
+ * Measured on 1 MiB, GB/s of split/join, one core: plain 2.6/1.8 and more; SSE2 36/35 at width 2,
+ * 25/38 at width 4, 8/10 at width 8; AVX2 12/19 at width 8. At widths 2 and 4 AVX2 gained nothing
+ * over SSE2 and is left out. */
 #include "codec/planes.h"
 
 #include <assert.h>
@@ -247,7 +249,8 @@ TARGET_AVX2 static size_t avx2_join8(uint8_t *dst, const uint8_t *src, size_t nr
 		__m256i p23a = _mm256_unpacklo_epi8(r[2], r[3]);
 		__m256i p23b = _mm256_unpackhi_epi8(r[2], r[3]);
 
-		/* Now the low four bytes of four items stand in the lower half, the high ones in the upper. */
+		/* Now the low four bytes of four items stand in the lower half, the high ones in
+		 * the upper. */
 		r[0] = _mm256_unpacklo_epi16(p01a, p23a);
 		r[1] = _mm256_unpackhi_epi16(p01a, p23a);
 		r[2] = _mm256_unpacklo_epi16(p01b, p23b);

@@ -1,5 +1,5 @@
-/* Byte planes: byte 0 of every item, then byte 1 of every item, and so on. Numbers of one array differ little in
- * their high bytes, and zstd finds that only when those bytes stand together.
+/* Byte planes: byte 0 of every item, then byte 1 of every item, and so on. Numbers of one array
+ * differ little in their high bytes, and zstd finds that only when those bytes stand together.
  *
  * The first @phase bytes and the bytes after the last whole item are copied as they are, in place.
  * Threads: any. */
@@ -39,7 +39,8 @@ void planes_split(uint8_t *dst, const uint8_t *src, size_t len, unsigned w, unsi
 /* Undo planes_split(). */
 void planes_join(uint8_t *dst, const uint8_t *src, size_t len, unsigned w, unsigned phase);
 
-/* The same with one implementation, for tests: false, and nothing done, when this machine lacks it. */
+/* The same with one implementation, for tests: false, and nothing done, when this machine lacks
+ * it. */
 bool planes_split_with(enum planes_impl impl, uint8_t *dst, const uint8_t *src, size_t len,
 		       unsigned w, unsigned phase);
 bool planes_join_with(enum planes_impl impl, uint8_t *dst, const uint8_t *src, size_t len,

@@ -1,12 +1,13 @@
 /* Samples.
  *
- * The search compresses: whatever counts single bytes only misses text, tables and sparse arrays, where repetition is
- * all there is. It does so plane by plane, as the encoder will; planes that share a block share its Huffman table,
- * and a sample is so small that they all would (that is how a 64 KiB trial takes floats for noise).
+ * The search compresses: whatever counts single bytes only misses text, tables and sparse arrays,
+ * where repetition is all there is. It does so plane by plane, as the encoder will; planes that
+ * share a block share its Huffman table, and a sample is so small that they all would (that is how
+ * a 64 KiB trial takes floats for noise).
  *
- * The quick looks count bytes and compare the chance that two of them are equal with 1/256, which it is when all
- * are equally likely. For spreads near even, an excess of x over that is x / (2 ln 2) bits of entropy a byte; no
- * logarithms needed, and 4096 bytes give it to within half a per cent. */
+ * The glance counts bytes and compares the chance that two of them are equal with 1/256, which it
+ * is when all are equally likely. For spreads near even, an excess of x over that is x / (2 ln 2)
+ * bits of entropy a byte; no logarithms needed, and 4096 bytes give it to within a per cent. */
 #include "codec/probe.h"
 
 #include <string.h>
@@ -22,9 +23,6 @@
 #define SAMPLE_PIECES 4u       /* ... in as many pieces */
 #define SAMPLE_LEVEL 1
 
-/* A plane is flat when it shrinks by less than 1 part in this. */
-#define FLAT_PART 64u
-
 /* A larger width has to save 1 part in this of the sample: it is easily fooled, and slower. */
 #define WIDTH_PART 200u
 
@@ -34,8 +32,8 @@ bool probe_is_fill(const uint8_t *raw, size_t len)
 	return len > 0 && raw[0] == raw[len - 1] && memcmp(raw, raw + 1, len - 1) == 0;
 }
 
-/* How much likelier two bytes of a look are to be equal than two random ones, in 1/1024; 0 when as likely, or less.
- * Where the extent is shorter than a look, all of it is counted. */
+/* How much likelier two bytes of a look are to be equal than two random ones, in 1/1024; 0 when as
+ * likely, or less. Where the extent is shorter than a look, all of it is counted. */
 static uint32_t excess(const uint8_t *p, size_t len)
 {
 	uint16_t count[4][256] = {0};
@@ -73,14 +71,9 @@ static uint32_t excess(const uint8_t *p, size_t len)
 
 bool probe_glance(const uint8_t *raw, size_t len)
 {
-	/* 0.42 is about 0.3 bits a byte, or 4 %: more than the 3 % that pay, so that it does not fire in vain. */
+	/* 0.42 is about 0.3 bits a byte, or 4 %: more than the 3 % that pay, so that it does not
+	 * fire in vain. */
 	return excess(raw, len) > 430;
-}
-
-bool probe_still_flat(const uint8_t *plane, size_t len)
-{
-	/* 0.11 is about 0.08 bits a byte, or 1 %. */
-	return excess(plane, len) < 113;
 }
 
 static size_t sample_len(size_t raw_len)
@@ -96,8 +89,8 @@ size_t probe_work_len(size_t raw_len)
 	return 2 * round_up(len, 64) + codec_zstd_bound(len);
 }
 
-/* Copy pieces of the extent, each beginning with a whole item, so that they split into the planes that the whole
- * would. Returns their length together. */
+/* Copy pieces of the extent, each beginning with a whole item, so that they split into the planes
+ * that the whole would. Returns their length together. */
 static size_t gather(uint8_t *dst, const uint8_t *raw, size_t len, unsigned phase)
 {
 	size_t piece = SAMPLE_LEN / SAMPLE_PIECES;
@@ -114,16 +107,15 @@ static size_t gather(uint8_t *dst, const uint8_t *raw, size_t len, unsigned phas
 	return SAMPLE_LEN;
 }
 
-/* The sample's length when stored in planes of width @w, and which planes do not shrink. */
+/* The sample's length when stored in planes of width @w. */
 static int try_width(const uint8_t *sample, size_t len, unsigned w, unsigned phase, uint8_t *planes,
-		     uint8_t *packed, size_t *cost, uint8_t *flat)
+		     uint8_t *packed, size_t *cost)
 {
 	size_t nr = planes_items(len, w, phase);
 	const uint8_t *plane = sample;
 
 	/* Bytes outside of the items shrink with none. */
 	*cost = len - nr * w;
-	*flat = 0;
 	if (w > 1) {
 		planes_split(planes, sample, len, w, phase);
 		plane = planes + (nr ? phase : 0);
@@ -135,11 +127,7 @@ static int try_width(const uint8_t *sample, size_t len, unsigned w, unsigned pha
 
 		if (err)
 			return err;
-		if (got + nr / FLAT_PART > nr) {
-			*flat |= (uint8_t)(1u << b);
-			got = nr;
-		}
-		*cost += got;
+		*cost += MIN(got, nr);
 	}
 	return 0;
 }
@@ -156,18 +144,16 @@ int probe_search(const uint8_t *raw, size_t len, unsigned widths, unsigned phase
 
 	for (unsigned w = 1; w <= PLANES_MAX; w *= 2) {
 		size_t cost;
-		uint8_t flat;
 		int err;
 
 		if (!(widths & PROBE_WIDTH(w)))
 			continue;
-		err = try_width(work, n, w, w > at ? at : 0, planes, packed, &cost, &flat);
+		err = try_width(work, n, w, at % w, planes, packed, &cost);
 		if (err)
 			return err;
 		if (best == SIZE_MAX || cost + n / WIDTH_PART < best) {
 			best = cost;
 			found->width = (uint8_t)w;
-			found->flat = flat;
 		}
 	}
 	found->pays = best <= probe_limit(n);

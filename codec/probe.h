@@ -1,4 +1,5 @@
-/* What a sample of an extent says of the whole. Guesses only: a wrong one costs room or time, never data.
+/* What a sample of an extent says of the whole. Guesses only: a wrong one costs room or time, never
+ * data.
  * Threads: any. */
 #ifndef CODEC_PROBE_H
 #define CODEC_PROBE_H
@@ -14,10 +15,10 @@
 struct probe {
 	bool pays;     /* the sample shrinks enough to be worth it */
 	uint8_t width; /* of the planes that shrink it most */
-	uint8_t flat;  /* one bit per plane, lowest first: those that do not shrink */
 };
 
-/* Stored lengths above this are not worth it: 3 %. A whole extent less is read raw, and needs no decoder. */
+/* Stored lengths above this are not worth it: 3 %. A whole extent less is read raw, and needs no
+ * decoder. */
 static inline size_t probe_limit(size_t raw_len)
 {
 	return raw_len - raw_len * 3 / 100;
@@ -26,18 +27,15 @@ static inline size_t probe_limit(size_t raw_len)
 /* True when every byte is the same. Costs a few bytes' look unless the first ones are. */
 bool probe_is_fill(const uint8_t *raw, size_t len);
 
-/* A glance at 4 KiB of @len bytes: true when single bytes are so unevenly spread that coding them alone would pay.
- * Takes 1 to 2 us. */
+/* A glance at 4 KiB of @len bytes: true when single bytes are so unevenly spread that coding them
+ * alone would pay. Takes 1 us. */
 bool probe_glance(const uint8_t *raw, size_t len);
-
-/* The same for one plane that a search found flat: true when it still is. */
-bool probe_still_flat(const uint8_t *plane, size_t len);
 
 /* Bytes of work space for probe_search(). */
 size_t probe_work_len(size_t raw_len);
 
 /* Compress a sample of @len bytes for each width in @widths (at least one), planes apart.
- * @phase  bytes before the first item
+ * @phase  bytes before the first item, less than PLANES_MAX; taken modulo each width
  * @work   probe_work_len(len) bytes
  * Returns 0 or -ENOMEM. Takes about 0.1 ms for each width on a large extent. */
 int probe_search(const uint8_t *raw, size_t len, unsigned widths, unsigned phase, uint8_t *work,
