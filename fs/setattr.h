@@ -25,7 +25,10 @@ struct setattr {
 	struct timespec atime, mtime, ctime;
 };
 
-/* Truncation (file_truncate) first, then the rest in one op. Threads: any. */
+/* Truncation (file_truncate) first, then the rest in one op: a failure after the truncation leaves that done, each
+ * of the two is all or nothing. The change time is now unless given.
+ * -EINVAL (nanoseconds; truncation of what has no size), -EISDIR, -ESTALE (reclaimed), what file_truncate() and an op
+ * give. Threads: any. */
 int setattr_apply(struct inode *in, const struct setattr *s);
 
 #endif
