@@ -26,6 +26,8 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 /* Read up to @len bytes at @off; short only at the end of the file. @memory_only: -EAGAIN instead of waiting for a
  * shard. Counts as an access (relatime). */
 int file_read(struct inode *in, uint64_t off, size_t len, bool memory_only, struct file_read *out);
+/* The same for our own use: no access is counted. */
+int file_peek(struct inode *in, uint64_t off, size_t len, struct file_read *out);
 void file_read_done(struct fs *fs, struct file_read *r);
 
 /* Start bringing [off, off + len) into the cache. */

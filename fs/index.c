@@ -326,6 +326,13 @@ int index_prev(struct index_cursor *c, struct index_val *k, struct index_val *v)
 	return cursor_get(c, MDB_PREV, &mk, k, v);
 }
 
+int index_last(struct index_cursor *c, struct index_val *k, struct index_val *v)
+{
+	MDB_val mk;
+
+	return cursor_get(c, MDB_LAST, &mk, k, v);
+}
+
 /* ---- writing ---- */
 
 static uint64_t index_used(struct index *x)

@@ -56,6 +56,7 @@ void index_cursor_close(struct index_cursor *c);
 int index_seek(struct index_cursor *c, const struct key *key, struct index_val *k, struct index_val *v);
 int index_next(struct index_cursor *c, struct index_val *k, struct index_val *v);
 int index_prev(struct index_cursor *c, struct index_val *k, struct index_val *v);
+int index_last(struct index_cursor *c, struct index_val *k, struct index_val *v);
 
 /* ---- writing ---- */
 

@@ -27,7 +27,7 @@ struct inode {
 	struct codec_hint hint; /* guarded by lock */
 	struct window *windows; /* dirty or being written, sorted by offset; guarded by lock */
 	struct cond flushed;	/* a window was written; with lock */
-	int wb_error;		/* first write-back error not yet told to an fsync; guarded by lock */
+	int wb_error;		/* of a write-back that failed, for who waits on `flushed` and cleared it; guarded by lock */
 
 	/* the table's, guarded by its stripe */
 	struct inode *hash_next;

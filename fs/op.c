@@ -117,6 +117,8 @@ static void op_publish(struct op *op) NO_LOCK_CHECK
 		else
 			op->inode[i]->change_txg = op->txg;
 	}
+	if (op->flushed)
+		writeback_flushed(op->flushed);
 	if (op->trim)
 		writeback_trim(op->trim, op->trim_off, op->trim_len);
 	atomic_fetch_add(&n->nr_inodes, (uint64_t)op->d_inodes);

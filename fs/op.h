@@ -27,7 +27,8 @@ struct op {
 	int64_t d_inodes, d_logical, d_raw, d_stored, d_extents; /* to the counters */
 	bool for_commit; /* a flush of data written in group txg, which may be closed by now */
 	uint64_t txg;	 /* the group this change belongs to */
-	struct inode *trim; /* op_trim() */
+	struct window *flushed; /* of a flush: its bytes leave memory when this succeeds */
+	struct inode *trim;	/* op_trim() */
 	uint64_t trim_off, trim_len;
 };
 

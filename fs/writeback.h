@@ -61,12 +61,15 @@ bool writeback_find(struct inode *in, uint64_t *off, uint64_t end, const uint8_t
 
 /* Some window that touches [off, off + len) is not to be changed now: queued, or of a closed group. */
 bool writeback_busy(struct inode *in, uint64_t off, uint64_t len) REQUIRES(in->lock);
-/* Wait until a window touching the range that was busy has been written (or failed). Holds nothing. */
-void writeback_wait(struct inode *in, uint64_t off, uint64_t len);
+/* Wait until a window touching the range that was busy has been written. Holds nothing. Returns the error when one
+ * could not be written. */
+int writeback_wait(struct inode *in, uint64_t off, uint64_t len);
 /* Write all dirty bytes of the range, wait; the error of a write that failed. Holds nothing. */
 int writeback_flush(struct inode *in, uint64_t off, uint64_t len);
 /* Forget dirty bytes of a range that is not busy. For op_end(). */
 void writeback_trim(struct inode *in, uint64_t off, uint64_t len) REQUIRES(in->lock);
+/* For op_end(): @w's bytes are in the map now. */
+void writeback_flushed(struct window *w);
 /* Forget dirty data from @off on, of an inode that nobody will read again; waits for what is being written. */
 void writeback_drop(struct inode *in, uint64_t off);
 

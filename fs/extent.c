@@ -1,0 +1,342 @@
+/* The extent map. Entries of one file never overlap; each stored extent's reference count is the number of map entries
+ * that show a part of it, and it lives as long as that is not zero.
+ *
+ * Inline bytes lie below the map: a file that has them has no entry that begins below INLINE_MAX.
+ *
+ * KEY_MAP value:    length u32, skip u32, generation u64
+ * KEY_EXTENT value: references u32, raw length u32, owner ino u64, owner offset u64, place (stripe_loc_put) */
+#include "fs/extent.h"
+
+#include <string.h>
+
+#include "conf/base.h"
+
+#define MAP_LEN	   16
+#define EXTENT_HEAD 24
+#define EXTENT_LEN (EXTENT_HEAD + STRIPE_LOC_MAX)
+
+int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, uint64_t *ino,
+		      struct map_entry *out)
+{
+	struct rbuf r = rbuf_init(val, val_len);
+
+	if (key_len != 17 || key[8] != KEY_MAP || val_len != MAP_LEN)
+		return -EBADMSG;
+	*ino = get_be64(key);
+	out->off = get_be64(key + 9);
+	out->len = rbuf_u32(&r);
+	out->skip = rbuf_u32(&r);
+	out->gen = rbuf_u64(&r);
+	if (!out->len || out->len > CODEC_RAW_MAX || out->skip > CODEC_RAW_MAX - out->len ||
+	    out->off > (uint64_t)INT64_MAX - out->len)
+		return -EBADMSG;
+	return 0;
+}
+
+int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, struct extent *out)
+{
+	struct rbuf r = rbuf_init(val, val_len);
+
+	if (key_len != 17 || key[8] != KEY_EXTENT || val_len < EXTENT_HEAD)
+		return -EBADMSG;
+	out->gen = get_be64(key + 9);
+	out->refs = rbuf_u32(&r);
+	out->owner.raw_len = rbuf_u32(&r);
+	out->owner.ino = rbuf_u64(&r);
+	out->owner.file_off = rbuf_u64(&r);
+	out->owner.gen = out->gen;
+	if (!out->refs || !out->owner.raw_len || out->owner.raw_len > CODEC_RAW_MAX)
+		return -EBADMSG;
+	return stripe_loc_get(val + EXTENT_HEAD, val_len - EXTENT_HEAD, &out->loc);
+}
+
+static int extent_store(struct op *op, const struct extent *e)
+{
+	struct key key = key_number(0, KEY_EXTENT, e->gen);
+	uint8_t val[EXTENT_LEN];
+	struct wbuf w = wbuf_init(val, sizeof(val));
+
+	wbuf_u32(&w, e->refs);
+	wbuf_u32(&w, e->owner.raw_len);
+	wbuf_u64(&w, e->owner.ino);
+	wbuf_u64(&w, e->owner.file_off);
+	return index_put(op->txn, &key, val, EXTENT_HEAD + stripe_loc_put(&e->loc, val + EXTENT_HEAD));
+}
+
+int extent_load(struct index_txn *t, uint64_t gen, struct extent *out)
+{
+	struct key key = key_number(0, KEY_EXTENT, gen);
+	struct index_val v;
+	int err = index_get(t, &key, &v);
+
+	return err ? err : extent_decode(key.b, key.len, v.p, v.len, out);
+}
+
+/* ---- the map ---- */
+
+static int map_put(struct op *op, uint64_t ino, const struct map_entry *m)
+{
+	struct key key = key_number(ino, KEY_MAP, m->off);
+	uint8_t val[MAP_LEN];
+	struct wbuf w = wbuf_init(val, sizeof(val));
+
+	wbuf_u32(&w, m->len);
+	wbuf_u32(&w, m->skip);
+	wbuf_u64(&w, m->gen);
+	return index_put(op->txn, &key, val, sizeof(val));
+}
+
+static int map_del(struct op *op, uint64_t ino, uint64_t off)
+{
+	struct key key = key_number(ino, KEY_MAP, off);
+
+	return index_del(op->txn, &key);
+}
+
+/* An entry of @ino's map at a cursor's place, or -ENOENT when the place is outside the map. */
+static int map_at(uint64_t ino, const struct index_val *k, const struct index_val *v, struct map_entry *out)
+{
+	uint64_t owner;
+	int err;
+
+	if (k->len != 17 || k->p[8] != KEY_MAP || get_be64(k->p) != ino)
+		return -ENOENT;
+	err = extent_map_decode(k->p, k->len, v->p, v->len, &owner, out);
+	return err;
+}
+
+int extent_find(struct index_txn *t, uint64_t ino, uint64_t off, struct map_entry *out)
+{
+	struct key key = key_number(ino, KEY_MAP, off);
+	struct index_cursor *c;
+	struct index_val k, v;
+	int err = index_cursor_open(t, &c);
+
+	if (err)
+		return err;
+	/* The entry before may reach over @off. */
+	err = index_seek(c, &key, &k, &v);
+	if (err && err != -ENOENT)
+		goto close;
+	err = err ? index_last(c, &k, &v) : index_prev(c, &k, &v);
+	if (!err)
+		err = map_at(ino, &k, &v, out);
+	if (!err && out->off < off && out->off + out->len > off)
+		goto close;
+	if (err && err != -ENOENT)
+		goto close;
+	err = index_seek(c, &key, &k, &v);
+	if (!err)
+		err = map_at(ino, &k, &v, out);
+close:
+	index_cursor_close(c);
+	return err;
+}
+
+int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e, struct map_entry *out)
+{
+	struct key key = key_number(ino, KEY_MAP, e->off + e->len);
+	struct index_cursor *c;
+	struct index_val k, v;
+	int err = index_cursor_open(t, &c);
+
+	if (err)
+		return err;
+	err = index_seek(c, &key, &k, &v);
+	if (!err)
+		err = map_at(ino, &k, &v, out);
+	index_cursor_close(c);
+	return err;
+}
+
+int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out)
+{
+	struct key key = key_number(ino, KEY_MAP, off);
+	struct index_cursor *c;
+	struct index_val k, v;
+	struct map_entry m;
+	unsigned nr = 0;
+	int err = index_cursor_open(t, &c);
+
+	if (err)
+		return err;
+	for (err = index_seek(c, &key, &k, &v); !err; err = index_next(c, &k, &v)) {
+		err = map_at(ino, &k, &v, &m);
+		if (err || m.off >= off + len)
+			break;
+		nr++;
+	}
+	index_cursor_close(c);
+	if (err && err != -ENOENT)
+		return err;
+	*out = nr;
+	return 0;
+}
+
+/* ---- references ---- */
+
+static int extent_refer(struct op *op, uint64_t gen, int change)
+{
+	struct key key = key_number(0, KEY_EXTENT, gen);
+	struct extent e;
+	int err = extent_load(op->txn, gen, &e);
+
+	if (err)
+		return err == -ENOENT ? -EBADMSG : err;
+	if (change > 0 && e.refs == UINT32_MAX)
+		return -EMLINK;
+	e.refs += (uint32_t)change;
+	if (e.refs)
+		return extent_store(op, &e);
+	op->d_extents--;
+	op->d_raw -= e.owner.raw_len;
+	op->d_stored -= e.loc.len;
+	err = index_del(op->txn, &key);
+	return err ? err : op_free_stripe(op, &e.loc);
+}
+
+static void mapped_add(struct op *op, struct inode *in, int64_t len)
+{
+	struct attr *a = op_edit(op, in);
+
+	a->mapped += (uint64_t)len;
+	op->d_logical += len;
+}
+
+/* ---- inline bytes ---- */
+
+int extent_inline_get(struct index_txn *t, uint64_t ino, uint8_t buf[INLINE_MAX], size_t *len)
+{
+	struct key key = key_plain(ino, KEY_INLINE);
+	struct index_val v;
+	int err = index_get(t, &key, &v);
+
+	*len = 0;
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (v.len > INLINE_MAX)
+		return -EBADMSG;
+	memcpy(buf, v.p, v.len);
+	*len = v.len;
+	return 0;
+}
+
+int extent_inline_put(struct op *op, struct inode *in, const uint8_t *buf, size_t len)
+{
+	struct key key = key_plain(in->ino, KEY_INLINE);
+	struct index_val v;
+	int err = index_get(op->txn, &key, &v);
+	int64_t change;
+
+	if (err && err != -ENOENT)
+		return err;
+	change = (int64_t)len - (err ? 0 : (int64_t)v.len);
+	if (len)
+		err = index_put(op->txn, &key, buf, len);
+	else
+		err = err ? 0 : index_del(op->txn, &key);
+	if (!err)
+		mapped_add(op, in, change);
+	return err;
+}
+
+static int inline_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len)
+{
+	uint8_t buf[INLINE_MAX];
+	size_t have;
+	int err = extent_inline_get(op->txn, in->ino, buf, &have);
+
+	if (err || off >= have)
+		return err;
+	if (len >= have - off)
+		return extent_inline_put(op, in, buf, off);
+	memset(buf + off, 0, len);
+	return extent_inline_put(op, in, buf, have);
+}
+
+/* ---- changing the map ---- */
+
+/* Take [off, end) out of one entry that overlaps it. */
+static int map_cut(struct op *op, uint64_t ino, const struct map_entry *m, uint64_t off, uint64_t end)
+{
+	uint64_t m_end = m->off + m->len;
+	struct map_entry left = *m, right = *m;
+	int err = 0;
+
+	left.len = m->off < off ? (uint32_t)(off - m->off) : 0;
+	right.off = MIN(end, m_end);
+	right.skip = m->skip + (uint32_t)(right.off - m->off);
+	right.len = (uint32_t)(m_end - right.off);
+	if (left.len)
+		err = map_put(op, ino, &left);
+	else
+		err = map_del(op, ino, m->off);
+	if (!err && right.len)
+		err = map_put(op, ino, &right);
+	if (err || (left.len != 0) + (right.len != 0) == 1)
+		return err;
+	return extent_refer(op, m->gen, left.len ? 1 : -1);
+}
+
+int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len)
+{
+	uint64_t end = len > INT64_MAX - off ? INT64_MAX : off + len;
+	struct map_entry m;
+	int err;
+
+	if (off < INLINE_MAX) {
+		err = inline_punch(op, in, off, end - off);
+		if (err)
+			return err;
+	}
+	for (;;) {
+		uint64_t from, to;
+
+		err = extent_find(op->txn, in->ino, off, &m);
+		if (err || m.off >= end)
+			return err == -ENOENT ? 0 : err;
+		from = MAX(m.off, off);
+		to = MIN(m.off + m.len, end);
+		err = map_cut(op, in->ino, &m, off, end);
+		if (err)
+			return err;
+		mapped_add(op, in, -(int64_t)(to - from));
+		off = to;
+	}
+}
+
+int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e)
+{
+	struct map_entry m = { .off = off, .len = e->owner.raw_len, .gen = e->gen };
+	int err = extent_punch(op, in, off, m.len);
+
+	if (err)
+		return err;
+	e->refs = 1;
+	err = extent_store(op, e);
+	if (!err)
+		err = map_put(op, in->ino, &m);
+	if (err)
+		return err;
+	op->d_extents++;
+	op->d_raw += e->owner.raw_len;
+	op->d_stored += e->loc.len;
+	mapped_add(op, in, m.len);
+	return 0;
+}
+
+int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen, uint32_t skip)
+{
+	struct map_entry m = { .off = off, .len = len, .gen = gen, .skip = skip };
+	int err;
+
+	/* First the new reference, so that the extent outlives a punch of its own last entry. */
+	err = extent_refer(op, gen, 1);
+	if (!err)
+		err = extent_punch(op, in, off, len);
+	if (!err)
+		err = map_put(op, in->ino, &m);
+	if (!err)
+		mapped_add(op, in, len);
+	return err;
+}
