@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define INPUT_MAX (1u << 20)
+#define INPUT_MAX    (1u << 20)
 #define RUNS_DEFAULT 5000
 #define NR_SEEDS_MAX 4096
 
