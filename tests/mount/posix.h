@@ -447,11 +447,12 @@ static inline void run_check(const struct posix_check *check, const char *top)
 		note("skipped, needs root");
 		return;
 	}
+	/* The check before may have set another. */
+	umask(022);
 	if (chdir(top) || mkdir(check->name, 0755) || chdir(check->name)) {
 		verdict(__FILE__, __LINE__, false, "cannot make its directory: %m");
 		return;
 	}
-	umask(022);
 	alarm(CHECK_SECONDS);
 	check->run();
 	if (in_child)
