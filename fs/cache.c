@@ -16,7 +16,7 @@
 
 #include "conf/base.h"
 #include "conf/log.h"
-#include "fs/pool.h"
+#include "fs/arena.h"
 
 #define BUCKETS	  1024
 #define SHARD_LEN (32 * MIB) /* of arena, at least: eight of the largest extents */
@@ -43,7 +43,7 @@ struct cache_entry {
 struct part {
 	struct lock lock;
 	struct cond loaded;
-	struct pool *arena;
+	struct arena *arena;
 	struct cache_entry *bucket[BUCKETS];
 	struct cache_entry lru; /* a ring: lru.newer is the oldest, lru.older the newest */
 	uint64_t nr, nr_hits, nr_misses, nr_evicted;
@@ -79,7 +79,7 @@ int cache_new(uint64_t len, struct cache **out)
 	for (; c->nr_parts < nr && !err; c->nr_parts++) {
 		struct part *p = &c->part[c->nr_parts];
 
-		err = pool_new(len / nr, &p->arena);
+		err = arena_new(len / nr, &p->arena);
 		if (err)
 			break;
 		lock_init(&p->lock);
@@ -124,7 +124,7 @@ static void entry_free(struct part *p, struct cache_entry *e)
 	if (e->bytes && e->own)
 		free(e->bytes);
 	else if (e->bytes)
-		pool_give(p->arena, e->bytes, e->len);
+		arena_give(p->arena, e->bytes, e->len);
 	free(e);
 }
 
@@ -142,7 +142,7 @@ void cache_free(struct cache *c)
 			entry_unhash(p, e);
 			entry_free(p, e);
 		}
-		pool_free(p->arena);
+		arena_free(p->arena);
 		cond_fini(&p->loaded);
 		lock_fini(&p->lock);
 	}
@@ -173,7 +173,7 @@ static struct cache_entry *entry_new(struct part *p, uint64_t gen, uint32_t len)
 	e->len = len;
 	e->nr_pins = 1;
 	do {
-		e->bytes = pool_take(p->arena, len);
+		e->bytes = arena_take(p->arena, len);
 	} while (!e->bytes && evict_oldest(p));
 	if (!e->bytes) {
 		e->own = true;
@@ -302,7 +302,7 @@ void cache_stat_get(struct cache *c, struct cache_stat *out)
 		out->nr_misses += p->nr_misses;
 		out->nr_evicted += p->nr_evicted;
 		lock_release(&p->lock);
-		out->len += pool_len(p->arena);
-		out->used += pool_used(p->arena);
+		out->len += arena_len(p->arena);
+		out->used += arena_used(p->arena);
 	}
 }

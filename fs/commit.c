@@ -23,7 +23,7 @@
 
 #include "conf/base.h"
 #include "conf/log.h"
-#include "fs/batch.h"
+#include "fs/group.h"
 #include "fs/checkpoint.h"
 #include "fs/writeback.h"
 
@@ -245,14 +245,17 @@ int commit_wait(struct fs *fs, uint64_t txg)
 	return err;
 }
 
-int commit_numbers(struct fs *fs)
+static bool numbers_low(struct fs *fs)
 {
 	struct commit *c = fs->commit;
 
-	if (atomic_load(&fs->next_ino) + NUMBERS_LEFT < atomic_load(&c->ceiling_ino) &&
-	    atomic_load(&fs->next_gen) + NUMBERS_LEFT < atomic_load(&c->ceiling_gen))
-		return 0;
-	return commit_wait(fs, commit_open_txg(fs));
+	return atomic_load(&fs->next_ino) + NUMBERS_LEFT >= atomic_load(&c->ceiling_ino) ||
+	       atomic_load(&fs->next_gen) + NUMBERS_LEFT >= atomic_load(&c->ceiling_gen);
+}
+
+int commit_numbers(struct fs *fs)
+{
+	return numbers_low(fs) ? commit_wait(fs, commit_open_txg(fs)) : 0;
 }
 
 void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen)
@@ -265,7 +268,7 @@ void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen)
 
 struct closing {
 	uint64_t txg;
-	struct batch_head head;
+	struct group_head head;
 	struct index_txn *image; /* a snapshot, when a checkpoint is due */
 };
 
@@ -364,7 +367,7 @@ static int commit_freeze(struct commit *c, unsigned ahead, struct closing *out)
 		return err;
 	}
 	out->txg = atomic_fetch_add(&c->open_txg, 1);
-	out->head = (struct batch_head){ .txg = out->txg,
+	out->head = (struct group_head){ .txg = out->txg,
 					 .next_ino = atomic_load(&fs->next_ino) + ahead,
 					 .next_gen = atomic_load(&fs->next_gen) + ahead };
 	lock_take(&c->lock);
@@ -384,10 +387,10 @@ static int commit_freeze(struct commit *c, unsigned ahead, struct closing *out)
 
 static int commit_log(struct commit *c, const struct closing *g, uint64_t *seq)
 {
-	uint8_t head[BATCH_HEAD_LEN];
+	uint8_t head[GROUP_HEAD_LEN];
 	struct iovec iov[2] = { { head, sizeof(head) }, { c->closing.p, c->closing.len } };
 
-	batch_head_put(&g->head, head);
+	group_head_put(&g->head, head);
 	return raid_log_append(c->fs->raid, iov, c->closing.len ? 2 : 1, seq);
 }
 
@@ -451,15 +454,16 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 		err = writeback_group(fs, g.txg);
 	if (!err)
 		err = raid_sync(fs->raid);
-	if (!err) {
-		len = c->closing.len;
+	len = c->closing.len;
+	if (!err && (len || numbers_low(fs) || g.image)) {
 		err = commit_log(c, &g, &seq);
+		if (!err)
+			commit_set_ceiling(fs, g.head.next_ino, g.head.next_gen);
 	}
 	if (!err) {
 		c->closing.len = 0;
 		if (c->closing.cap > 4 * MIB)
 			record_buf_free(&c->closing);
-		commit_set_ceiling(fs, g.head.next_ino, g.head.next_gen);
 	}
 
 	lock_take(&c->lock);

@@ -30,6 +30,11 @@ int file_read(struct inode *in, uint64_t off, size_t len, bool memory_only, stru
 int file_peek(struct inode *in, uint64_t off, size_t len, struct file_read *out);
 void file_read_done(struct fs *fs, struct file_read *r);
 
+/* Count an access, by the rules of relatime. */
+void file_accessed(struct inode *in);
+/* A read now would change the access time: the kernel must not answer it from its own cache. */
+bool file_access_due(struct inode *in);
+
 /* Start bringing [off, off + len) into the cache. */
 void file_readahead(struct inode *in, uint64_t off, uint64_t len);
 

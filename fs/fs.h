@@ -25,7 +25,7 @@
 struct cache;
 struct commit;
 struct inode_table;
-struct pool;
+struct arena;
 struct writeback;
 
 /* What a mount is made with; from struct conf in main.c, by hand in tests. */
@@ -56,7 +56,7 @@ struct fs {
 	struct index *index;
 	struct inode_table *inodes;
 	struct commit *commit;
-	struct pool *pool;
+	struct arena *arena;
 	struct writeback *writeback;
 	struct cache *cache;
 	struct worker_pool *workers;

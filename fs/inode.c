@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/base.h"
+#include "fs/commit.h"
 
 #define STRIPES 64
 #define BUCKETS 1024 /* of a stripe */
@@ -129,6 +130,9 @@ int inode_get(struct fs *fs, struct index_txn *t, uint64_t ino, struct inode **o
 		err = inode_load(fs, t, ino, &a);
 		if (!err) {
 			*slot = inode_alloc(fs, ino, &a);
+			/* Whether it changed lately is forgotten: an fsync of it waits for the open group. */
+			if (*slot && fs->commit)
+				(*slot)->change_txg = commit_open_txg(fs);
 			s->nr += *slot != NULL;
 			err = *slot ? 0 : -ENOMEM;
 		}

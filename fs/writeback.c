@@ -16,7 +16,7 @@
 #include "fs/commit.h"
 #include "fs/extent.h"
 #include "fs/file.h"
-#include "fs/pool.h"
+#include "fs/arena.h"
 
 /* A range of so many map entries is rewritten as one extent when something in it is written. */
 #define RAGGED 24
@@ -125,7 +125,7 @@ static void window_free(struct window *w)
 	struct fs *fs = w->inode->fs;
 
 	if (w->buf)
-		pool_give(fs->pool, w->buf, w->cap);
+		arena_give(fs->arena, w->buf, w->cap);
 	if (w->reserved)
 		raid_unreserve(fs->raid, w->reserved);
 	if (w->listed)
@@ -158,16 +158,16 @@ static int window_grow(struct window *w, uint32_t from, uint32_t to)
 
 	if (w->buf && from >= w->base && to <= w->base + w->cap)
 		return 0;
-	cap = (uint32_t)pool_piece_len(end - base);
+	cap = (uint32_t)arena_piece_len(end - base);
 	/* Room to grow in, within the window. */
 	if (base + cap > fs->extent_len)
 		base = fs->extent_len > cap ? fs->extent_len - cap : 0;
-	buf = pool_take(fs->pool, cap);
+	buf = arena_take(fs->arena, cap);
 	if (!buf)
 		return -ENOMEM;
 	if (w->buf) {
 		memcpy(buf + (w->base - base), w->buf, w->cap);
-		pool_give(fs->pool, w->buf, w->cap);
+		arena_give(fs->arena, w->buf, w->cap);
 	}
 	w->buf = buf;
 	w->base = base;
@@ -737,7 +737,7 @@ static unsigned post_oldest(struct writeback *wb, uint64_t txg, unsigned max)
 void writeback_relieve(struct fs *fs, uint64_t seen)
 {
 	post_oldest(fs->writeback, UINT64_MAX, 16);
-	pool_wait(fs->pool, seen, 100);
+	arena_wait(fs->arena, seen, 100);
 }
 
 int writeback_group(struct fs *fs, uint64_t txg)
@@ -772,7 +772,7 @@ void writeback_stat_get(struct fs *fs, struct writeback_stat *out)
 	out->nr_flushed = wb->nr_flushed;
 	out->nr_failed = wb->nr_failed;
 	lock_release(&wb->lock);
-	out->dirty_bytes = pool_used(fs->pool);
+	out->dirty_bytes = arena_used(fs->arena);
 }
 
 void writeback_free(struct writeback *wb)

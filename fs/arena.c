@@ -1,6 +1,6 @@
 /* A buddy allocator: a free piece of order n is 2^n pages, aligned to its length; two free buddies make one of order
  * n + 1. The lists of free pieces are kept beside the arena, not in it, so that free pages stay untouched. */
-#include "fs/pool.h"
+#include "fs/arena.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -14,9 +14,9 @@
 #define ORDERS	 11 /* 4 KiB to 4 MiB */
 #define NONE	 UINT32_MAX
 
-_Static_assert(PAGE_LEN << (ORDERS - 1) == POOL_PIECE_MAX, "the highest order is the largest piece");
+_Static_assert(PAGE_LEN << (ORDERS - 1) == ARENA_PIECE_MAX, "the highest order is the largest piece");
 
-struct pool {
+struct arena {
 	uint8_t *mem;
 	uint64_t len;
 	struct lock lock;
@@ -28,7 +28,7 @@ struct pool {
 	int8_t *order;	       /* of the free piece that begins at this page, else -1; guarded by lock */
 };
 
-static unsigned pool_order(size_t len)
+static unsigned arena_order(size_t len)
 {
 	unsigned order = 0;
 
@@ -37,12 +37,12 @@ static unsigned pool_order(size_t len)
 	return order;
 }
 
-size_t pool_piece_len(size_t len)
+size_t arena_piece_len(size_t len)
 {
-	return PAGE_LEN << pool_order(len);
+	return PAGE_LEN << arena_order(len);
 }
 
-static void pool_push_locked(struct pool *p, uint32_t page, unsigned order)
+static void arena_push_locked(struct arena *p, uint32_t page, unsigned order)
 {
 	p->order[page] = (int8_t)order;
 	p->prev[page] = NONE;
@@ -52,7 +52,7 @@ static void pool_push_locked(struct pool *p, uint32_t page, unsigned order)
 	p->head[order] = page;
 }
 
-static void pool_unlink_locked(struct pool *p, uint32_t page)
+static void arena_unlink_locked(struct arena *p, uint32_t page)
 {
 	if (p->prev[page] != NONE)
 		p->next[p->prev[page]] = p->next[page];
@@ -63,16 +63,16 @@ static void pool_unlink_locked(struct pool *p, uint32_t page)
 	p->order[page] = -1;
 }
 
-int pool_new(uint64_t len, struct pool **out)
+int arena_new(uint64_t len, struct arena **out)
 {
-	AUTO_FREE struct pool *p = calloc(1, sizeof(*p));
+	AUTO_FREE struct arena *p = calloc(1, sizeof(*p));
 	AUTO_FD int fd = -1;
 	uint64_t pages;
 	int err = 0;
 
 	if (!p)
 		return -ENOMEM;
-	p->len = round_up(MAX(len, (uint64_t)POOL_PIECE_MAX), POOL_PIECE_MAX);
+	p->len = round_up(MAX(len, (uint64_t)ARENA_PIECE_MAX), ARENA_PIECE_MAX);
 	pages = p->len / PAGE_LEN;
 	if (pages >= NONE)
 		return -EINVAL;
@@ -95,7 +95,7 @@ int pool_new(uint64_t len, struct pool **out)
 	for (unsigned i = 0; i < ORDERS; i++)
 		p->head[i] = NONE;
 	for (uint64_t page = pages; page; page -= 1U << (ORDERS - 1))
-		pool_push_locked(p, (uint32_t)(page - (1U << (ORDERS - 1))), ORDERS - 1);
+		arena_push_locked(p, (uint32_t)(page - (1U << (ORDERS - 1))), ORDERS - 1);
 	lock_init(&p->lock);
 	cond_init(&p->given_cond);
 	*out = TAKE_PTR(p);
@@ -109,7 +109,7 @@ free_arrays:
 	return err;
 }
 
-void pool_free(struct pool *p)
+void arena_free(struct arena *p)
 {
 	if (!p)
 		return;
@@ -122,12 +122,12 @@ void pool_free(struct pool *p)
 	free(p);
 }
 
-void *pool_take(struct pool *p, size_t len)
+void *arena_take(struct arena *p, size_t len)
 {
-	unsigned want = pool_order(len), order = want;
+	unsigned want = arena_order(len), order = want;
 	uint32_t page;
 
-	assert(len && len <= POOL_PIECE_MAX);
+	assert(len && len <= ARENA_PIECE_MAX);
 	lock_take(&p->lock);
 	while (order < ORDERS && p->head[order] == NONE)
 		order++;
@@ -136,19 +136,19 @@ void *pool_take(struct pool *p, size_t len)
 		return NULL;
 	}
 	page = p->head[order];
-	pool_unlink_locked(p, page);
+	arena_unlink_locked(p, page);
 	while (order > want) {
 		order--;
-		pool_push_locked(p, page + (1U << order), order);
+		arena_push_locked(p, page + (1U << order), order);
 	}
 	lock_release(&p->lock);
 	atomic_fetch_add(&p->used, PAGE_LEN << want);
 	return p->mem + page * PAGE_LEN;
 }
 
-void pool_give(struct pool *p, void *piece, size_t len)
+void arena_give(struct arena *p, void *piece, size_t len)
 {
-	unsigned order = pool_order(len);
+	unsigned order = arena_order(len);
 	uint32_t page = (uint32_t)((size_t)((uint8_t *)piece - p->mem) / PAGE_LEN);
 
 	atomic_fetch_sub(&p->used, PAGE_LEN << order);
@@ -159,17 +159,17 @@ void pool_give(struct pool *p, void *piece, size_t len)
 
 		if (p->order[buddy] != (int8_t)order)
 			break;
-		pool_unlink_locked(p, buddy);
+		arena_unlink_locked(p, buddy);
 		page = MIN(page, buddy);
 		order++;
 	}
-	pool_push_locked(p, page, order);
+	arena_push_locked(p, page, order);
 	p->given++;
 	cond_broadcast(&p->given_cond);
 	lock_release(&p->lock);
 }
 
-uint64_t pool_given(struct pool *p)
+uint64_t arena_given(struct arena *p)
 {
 	uint64_t n;
 
@@ -179,7 +179,7 @@ uint64_t pool_given(struct pool *p)
 	return n;
 }
 
-void pool_wait(struct pool *p, uint64_t seen, unsigned ms)
+void arena_wait(struct arena *p, uint64_t seen, unsigned ms)
 {
 	uint64_t deadline = mono_ns() + ms * 1000000ULL;
 
@@ -190,12 +190,12 @@ void pool_wait(struct pool *p, uint64_t seen, unsigned ms)
 	lock_release(&p->lock);
 }
 
-uint64_t pool_used(const struct pool *p)
+uint64_t arena_used(const struct arena *p)
 {
 	return atomic_load(&p->used);
 }
 
-uint64_t pool_len(const struct pool *p)
+uint64_t arena_len(const struct arena *p)
 {
 	return p->len;
 }

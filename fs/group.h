@@ -7,8 +7,8 @@
  *   16  8  next inode number: none at or above it is in use
  *   24  8  next generation: likewise
  */
-#ifndef FS_BATCH_H
-#define FS_BATCH_H
+#ifndef FS_GROUP_H
+#define FS_GROUP_H
 
 #include <errno.h>
 #include <stddef.h>
@@ -16,21 +16,21 @@
 
 #include "conf/bytes.h"
 
-#define BATCH_HEAD_LEN 32
-#define BATCH_MAGIC    0x5854464dU
-#define BATCH_VERSION  1
+#define GROUP_HEAD_LEN 32
+#define GROUP_MAGIC    0x5854464dU
+#define GROUP_VERSION  1
 
-struct batch_head {
+struct group_head {
 	uint64_t txg;
 	uint64_t next_ino, next_gen;
 };
 
-static inline void batch_head_put(const struct batch_head *h, uint8_t buf[BATCH_HEAD_LEN])
+static inline void group_head_put(const struct group_head *h, uint8_t buf[GROUP_HEAD_LEN])
 {
-	struct wbuf w = wbuf_init(buf, BATCH_HEAD_LEN);
+	struct wbuf w = wbuf_init(buf, GROUP_HEAD_LEN);
 
-	wbuf_u32(&w, BATCH_MAGIC);
-	wbuf_u16(&w, BATCH_VERSION);
+	wbuf_u32(&w, GROUP_MAGIC);
+	wbuf_u16(&w, GROUP_VERSION);
 	wbuf_u16(&w, 0);
 	wbuf_u64(&w, h->txg);
 	wbuf_u64(&w, h->next_ino);
@@ -38,7 +38,7 @@ static inline void batch_head_put(const struct batch_head *h, uint8_t buf[BATCH_
 }
 
 /* -EBADMSG: no batch; -ENOTSUP: of a later version. */
-static inline int batch_head_get(const uint8_t *p, size_t len, struct batch_head *h)
+static inline int group_head_get(const uint8_t *p, size_t len, struct group_head *h)
 {
 	struct rbuf r = rbuf_init(p, len);
 	uint32_t magic = rbuf_u32(&r);
@@ -48,9 +48,9 @@ static inline int batch_head_get(const uint8_t *p, size_t len, struct batch_head
 	h->txg = rbuf_u64(&r);
 	h->next_ino = rbuf_u64(&r);
 	h->next_gen = rbuf_u64(&r);
-	if (r.bad || magic != BATCH_MAGIC || h->next_ino < 2 || h->next_gen < 1)
+	if (r.bad || magic != GROUP_MAGIC || h->next_ino < 2 || h->next_gen < 1)
 		return -EBADMSG;
-	return version == BATCH_VERSION ? 0 : -ENOTSUP;
+	return version == GROUP_VERSION ? 0 : -ENOTSUP;
 }
 
 #endif
