@@ -20,6 +20,20 @@
 /* Room that differs by less than this part of the most is about equal. */
 #define LAYOUT_LEVELS 64
 
+unsigned raid_parity(const struct raid_geometry *g)
+{
+	switch (g->level) {
+	case 1:
+		return g->copies - 1u;
+	case 5:
+		return 1;
+	case 6:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
 uint32_t layout_payload_len(uint32_t len, unsigned k)
 {
 	return k == 1 ? len : (uint32_t)round_up(div_up(len, k), 64);
@@ -184,7 +198,11 @@ static bool units_fit(const uint64_t *b, unsigned nr, unsigned width, uint64_t t
 static uint64_t units_most(const uint64_t *b, unsigned nr, unsigned width, uint64_t max)
 {
 	uint64_t low = 0;
-	uint64_t high = MIN(max, b[0] * nr / width);
+	uint64_t high = 0;
+
+	for (unsigned i = 0; i < nr; i++)
+		high += b[i];
+	high = MIN(max, high / width);
 
 	while (low < high) {
 		uint64_t mid = low + (high - low + 1) / 2;
@@ -195,6 +213,11 @@ static uint64_t units_most(const uint64_t *b, unsigned nr, unsigned width, uint6
 			high = mid - 1;
 	}
 	return low;
+}
+
+uint64_t layout_units(const uint64_t *blocks, unsigned nr, unsigned width)
+{
+	return nr < width ? 0 : units_most(blocks, nr, width, UINT64_MAX);
 }
 
 static uint64_t taken_above(const uint64_t *b, unsigned nr, uint64_t level, uint64_t t)

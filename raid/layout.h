@@ -42,8 +42,11 @@ unsigned layout_width(unsigned nr, unsigned m, unsigned k_max, uint32_t len);
 int layout_choose(const struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max, uint32_t len, uint64_t gen,
 		  struct layout *out);
 
+/* The most units of @width blocks, each on another shard, that fit on shards with @blocks[0..nr) free (in any order). */
+uint64_t layout_units(const uint64_t *blocks, unsigned nr, unsigned width);
+
 /* How many of @want stripes of @len bytes fit at once on shards with @blocks[0..nr) free, written as layout_choose()
- * does, as if chunks could be cut anywhere; their blocks are taken from @blocks. Caller subtracts a chunk a shard
+ * does, as if chunks could be cut anywhere; their blocks are taken from @blocks, whose order changes. The caller subtracts a chunk a shard
  * where it needs a bound that holds for whole chunks. Fractions of a stripe are not counted. */
 uint64_t layout_fill(uint64_t *blocks, unsigned nr, unsigned m, unsigned k_max, uint32_t len, uint64_t want);
 

@@ -15,6 +15,7 @@
 #define SEGMENT_BLOCKS_MAX ((uint32_t)(SEGMENT_LEN_MAX / BLOCK_LEN))
 
 struct segments;
+struct seg;
 
 /* Find the segments of @s (the directory is made when the volume is writable). Returns 0, -ENOMEM or the store's error. */
 int segments_open(struct shard *s, struct segments **out);
@@ -25,25 +26,33 @@ void segments_close(struct segments *g);
  * -ENOSPC, or the store's error. */
 int segment_alloc(struct segments *g, uint32_t nr_blocks, struct chunk_loc *out);
 
-/* The open file of a segment, pinned until put. -ENOENT: there is no such segment. */
-int segment_get(struct segments *g, uint32_t number, struct store_file **out);
-void segment_put(struct segments *g, uint32_t number);
+/* The open file of a segment, which stays open, and its name on the shard if it was there, until put. */
+struct segment_pin {
+	struct store_file *file;
+	struct seg *seg; /* segment.c's */
+};
+/* -ENOENT: there is no such segment. */
+int segment_get(struct segments *g, uint32_t number, struct segment_pin *out);
+void segment_put(struct segments *g, struct segment_pin *pin);
 
 /* Make a segment anew whose file is gone from the shard, to hold chunks rebuilt from the others. 0 also when it is
  * there. */
 int segment_revive(struct segments *g, uint32_t number);
 
-/* A chunk was written to @number: the next segments_sync_begin() names it. */
-void segment_dirty(struct segments *g, uint32_t number);
+/* Live stripes name @number: never give that number to a new segment, though its file is gone. */
+void segments_skip(struct segments *g, uint32_t number);
 
-/* Give a chunk's blocks back. -ENOENT: there is no such segment. */
+/* A chunk was written to the pinned segment: the next segments_sync_begin() names it. */
+void segment_dirty(struct segments *g, const struct segment_pin *pin);
+
+/* Give a chunk's blocks back. -ENOENT: there is no such segment; -EINVAL: it has not that much in use. */
 int segment_free(struct segments *g, uint32_t number, uint32_t block, uint32_t nr_blocks);
 
-/* Syncing. _begin pins the files written since the last one and fills an io for each, up to @max (what is beyond that is
- * for the next call; *more is set); _end takes their results, and syncs the directory when files were made in it.
- * One pair at a time. Returns the number of ios; _end 0 or the first error. */
-unsigned segments_sync_begin(struct segments *g, struct store_io *io, uint32_t *number, unsigned max, bool *more);
-int segments_sync_end(struct segments *g, const struct store_io *io, const uint32_t *number, unsigned nr);
+/* Syncing. _begin pins the files written since the last one, up to @max; *more says that there are others, for a next
+ * pair. The caller syncs each file, then calls _end, which syncs the directory when files were made in it, and drops
+ * the pins. One pair at a time. _begin returns the number of pins, _end 0 or the error of the directory. */
+unsigned segments_sync_begin(struct segments *g, struct segment_pin *pin, unsigned max, bool *more);
+int segments_sync_end(struct segments *g, struct segment_pin *pin, unsigned nr);
 
 /* Blocks that segment_alloc() has given out since open; only grows. */
 uint64_t segments_allocated(const struct segments *g);
