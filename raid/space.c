@@ -1,0 +1,467 @@
+/* What is free, and what of it is promised.
+ *
+ * For each shard there is a limit: the count of blocks given out by its segments at which it will be full, as of the
+ * last look at the file system. What is free now is the limit less the count now, without a system call.
+ *
+ * A promise names no shards, so it must hold for every order in which promised stripes are written. Two bounds:
+ *
+ *   quick  every promised stripe counted in its most wasteful form (1 + m copies), against the units of that width that
+ *          fit, less all that was given out since. An allocated block takes away one unit at most, so this bound only
+ *          errs towards no. It needs no lock; while it says yes nothing else is looked at.
+ *   exact  under the lock, the promised stripes by length, laid out as layout_choose() would; one chunk of the longest
+ *          is held back on each shard, for what cutting into whole chunks costs.
+ *
+ * Behind both stands the metadata's reserve, which a promised write may touch before it fails (space_cands()). */
+#include "raid/space.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "raid/scratch.h"
+#include "raid/segment.h"
+
+#define FRESH_NS (200 * 1000000ULL) /* numbers are good for so long when there is plenty */
+#define SHORT_NS (1 * 1000000ULL)   /* and for so long when they say no */
+#define AHEAD_MAX  (64 * MIB)
+#define AHEAD_PART 32 /* of what is free is allocated ahead on one shard */
+#define META_DEFAULT (32 * MIB)
+#define META_PART    32 /* of the shard is kept for metadata, at most */
+
+/* Lengths of promised stripes, in blocks. */
+#define NR_CLASSES (RAID_STRIPE_MAX / BLOCK_LEN + 1)
+
+/* What encoding may add to an extent. */
+#define EXTENT_HEAD_MAX 4096
+
+struct space_shard {
+	atomic_uint_fast64_t limit; /* of segments_allocated(), in blocks */
+	atomic_uint_fast64_t deep;  /* the same with the metadata's reserve */
+	atomic_bool full;	    /* answered -ENOSPC; until avail grows */
+	uint64_t full_avail;	    /* at the first look after that; UINT64_MAX: not looked yet. guarded by space->lock */
+};
+
+struct space {
+	struct lock lock; /* held across statfs; guards the looks at the file systems */
+	struct space_shard shard[SHARD_MAX];
+	atomic_uint_fast64_t looked_ns;
+	atomic_uint_fast64_t looked_online; /* r->online then */
+	atomic_bool looking;		    /* someone refreshes old numbers: the others go on with them */
+	atomic_bool stale;
+	atomic_uint_fast64_t quick_limit; /* of promised units and blocks given out on all shards */
+	atomic_uint_fast64_t promised_units, promised_bytes;
+	atomic_uint promised[NR_CLASSES]; /* stripes by length, rounded up to blocks */
+	atomic_uint_fast64_t meta;
+};
+
+/* ---- a look at the file systems ---- */
+
+static struct shard *online_shard(struct raid *r, unsigned idx)
+{
+	struct shard *s = &r->shard[idx];
+
+	return (atomic_load(&r->online) & (1ULL << idx)) && s->segments ? s : NULL;
+}
+
+static unsigned nr_online(const struct raid *r)
+{
+	return (unsigned)__builtin_popcountll(atomic_load(&r->online));
+}
+
+unsigned space_parity(const struct raid *r)
+{
+	unsigned want = raid_parity(&r->geo);
+	unsigned nr = nr_online(r);
+
+	return nr > want ? want : nr ? nr - 1 : 0;
+}
+
+unsigned space_k_max(const struct raid *r, unsigned m)
+{
+	return r->geo.level == 1 ? 1 : STRIPE_WIDTH_MAX - m;
+}
+
+static uint64_t allocated_all(struct raid *r)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		if (r->shard[i].segments)
+			sum += segments_allocated(r->shard[i].segments);
+	}
+	return sum;
+}
+
+static uint64_t meta_reserve(struct space *sp, const struct store_space *st, unsigned sharing)
+{
+	return MIN((uint64_t)atomic_load(&sp->meta), st->total / sharing / META_PART);
+}
+
+/* One look: fill @st[] and @ahead[] for the shards online; a shard whose file system does not answer has no room. */
+struct look {
+	uint64_t online;
+	uint64_t allocated[SHARD_MAX]; /* taken first, so that what is given out meanwhile counts twice rather than never */
+	uint64_t ahead[SHARD_MAX];     /* blocks */
+	struct store_space st[SHARD_MAX];
+	unsigned sharing[SHARD_MAX]; /* shards on the same device, itself included */
+};
+
+static void look_around(struct raid *r, struct look *l)
+{
+	l->online = atomic_load(&r->online);
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		struct shard *s = online_shard(r, i);
+
+		if (!s) {
+			l->online &= ~(1ULL << i);
+			continue;
+		}
+		l->allocated[i] = segments_allocated(s->segments);
+		l->ahead[i] = segments_ahead(s->segments);
+		if (r->ops->space(s->store, &l->st[i])) {
+			l->st[i] = (struct store_space){ .dev = 0 };
+			l->ahead[i] = 0;
+		}
+	}
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		l->sharing[i] = 0;
+		for (unsigned j = 0; j < r->geo.nr_shards; j++) {
+			if ((l->online & (1ULL << i)) && (l->online & (1ULL << j)))
+				l->sharing[i] += l->st[i].dev == l->st[j].dev;
+		}
+	}
+}
+
+static bool still_full(struct space_shard *ss, uint64_t avail)
+{
+	if (!atomic_load(&ss->full))
+		return false;
+	if (ss->full_avail == UINT64_MAX || avail < ss->full_avail)
+		ss->full_avail = avail;
+	if (avail <= ss->full_avail + BLOCK_LEN)
+		return true;
+	atomic_store(&ss->full, false);
+	return false;
+}
+
+static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
+{
+	struct space *sp = r->space;
+	unsigned width = 1 + space_parity(r);
+	uint32_t chunk = layout_blocks(r->geo.extent_len + EXTENT_HEAD_MAX, 1);
+	uint64_t room[SHARD_MAX];
+	unsigned nr = 0;
+	struct look l;
+	uint64_t given;
+
+	atomic_store(&sp->stale, false);
+	given = allocated_all(r);
+	look_around(r, &l);
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		struct space_shard *ss = &sp->shard[i];
+		uint64_t avail, meta, free_blocks, deep_blocks;
+
+		if (!(l.online & (1ULL << i)))
+			continue;
+		avail = l.st[i].avail / l.sharing[i];
+		meta = meta_reserve(sp, &l.st[i], l.sharing[i]);
+		deep_blocks = l.ahead[i] + avail / BLOCK_LEN;
+		free_blocks = l.ahead[i] + (avail > meta ? (avail - meta) / BLOCK_LEN : 0);
+		if (still_full(ss, l.st[i].avail))
+			deep_blocks = free_blocks = l.ahead[i];
+		atomic_store(&ss->limit, l.allocated[i] + free_blocks);
+		atomic_store(&ss->deep, l.allocated[i] + deep_blocks);
+		room[nr++] = free_blocks > chunk ? free_blocks - chunk : 0;
+	}
+	atomic_store(&sp->quick_limit, given + layout_units(room, nr, width));
+	atomic_store(&sp->looked_online, atomic_load(&r->online));
+	atomic_store(&sp->looked_ns, mono_ns());
+}
+
+static bool older_than(struct raid *r, uint64_t ns)
+{
+	struct space *sp = r->space;
+
+	return atomic_load(&sp->looked_online) != atomic_load(&r->online) ||
+	       mono_ns() - atomic_load(&sp->looked_ns) > ns;
+}
+
+/* Old numbers are taken anew by one thread; the others need not wait for it. */
+static void refresh_old(struct raid *r)
+{
+	struct space *sp = r->space;
+
+	if (!older_than(r, FRESH_NS) || atomic_exchange(&sp->looking, true))
+		return;
+	lock_take(&sp->lock);
+	if (older_than(r, FRESH_NS))
+		refresh_locked(r);
+	lock_release(&sp->lock);
+	atomic_store(&sp->looking, false);
+}
+
+static uint64_t blocks_free(struct raid *r, unsigned idx, bool deep)
+{
+	struct space_shard *ss = &r->space->shard[idx];
+	uint64_t limit = atomic_load(deep ? &ss->deep : &ss->limit);
+	uint64_t given = segments_allocated(r->shard[idx].segments);
+
+	return limit > given ? limit - given : 0;
+}
+
+unsigned space_cands(struct raid *r, bool deep, struct layout_cand out[SHARD_MAX])
+{
+	unsigned nr = 0;
+
+	if (deep) {
+		lock_take(&r->space->lock);
+		refresh_locked(r);
+		lock_release(&r->space->lock);
+	} else {
+		refresh_old(r);
+	}
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		uint64_t blocks;
+
+		if (!online_shard(r, i))
+			continue;
+		blocks = blocks_free(r, i, deep);
+		if (blocks)
+			out[nr++] = (struct layout_cand){ .shard = (uint8_t)i, .blocks = blocks };
+	}
+	return nr;
+}
+
+void space_full(struct shard *s)
+{
+	struct space_shard *ss = &s->raid->space->shard[s->idx];
+	uint64_t given = segments_allocated(s->segments);
+
+	lock_take(&s->raid->space->lock);
+	ss->full_avail = UINT64_MAX;
+	atomic_store(&ss->full, true);
+	atomic_store(&ss->limit, given);
+	atomic_store(&ss->deep, given);
+	lock_release(&s->raid->space->lock);
+	space_stale(s->raid);
+}
+
+void space_stale(struct raid *r)
+{
+	atomic_store(&r->space->stale, true);
+}
+
+uint64_t space_ahead(struct shard *s)
+{
+	struct store_space st;
+	uint64_t avail;
+
+	if (s->raid->space)
+		avail = blocks_free(s->raid, s->idx, false) * BLOCK_LEN;
+	else
+		avail = s->raid->ops->space(s->store, &st) ? 0 : st.avail;
+	return MIN(AHEAD_MAX, avail / AHEAD_PART);
+}
+
+void space_set_meta(struct raid *r, uint64_t bytes)
+{
+	atomic_store(&r->space->meta, bytes);
+	space_stale(r);
+}
+
+int space_new(struct raid *r)
+{
+	struct space *sp = calloc(1, sizeof(*sp));
+	struct scratch *scratch = scratch_new();
+
+	if (!sp || !scratch) {
+		free(sp);
+		scratch_free(scratch);
+		return -ENOMEM;
+	}
+	lock_init(&sp->lock);
+	lock_init(&r->sync_lock);
+	atomic_store(&sp->meta, META_DEFAULT);
+	r->space = sp;
+	r->scratch = scratch;
+	lock_take(&sp->lock);
+	refresh_locked(r);
+	lock_release(&sp->lock);
+	return 0;
+}
+
+void space_free(struct raid *r)
+{
+	if (!r->space)
+		return;
+	lock_fini(&r->sync_lock);
+	lock_fini(&r->space->lock);
+	free(r->space);
+	scratch_free(r->scratch);
+	r->space = NULL;
+	r->scratch = NULL;
+}
+
+/* ---- promises ---- */
+
+static size_t stripe_len_max(const struct raid *r)
+{
+	return r->geo.extent_len + EXTENT_HEAD_MAX;
+}
+
+/* A length as stripes: @nr_full of the longest, and one that takes @rest blocks when that is not 0. */
+static void split_len(const struct raid *r, uint64_t len, uint64_t *nr_full, uint32_t *rest)
+{
+	*nr_full = len / stripe_len_max(r);
+	*rest = (uint32_t)div_up(len % stripe_len_max(r), BLOCK_LEN);
+}
+
+static uint64_t units_of(struct raid *r, uint64_t nr_full, uint32_t rest)
+{
+	uint64_t units = nr_full * layout_blocks((uint32_t)stripe_len_max(r), 1);
+
+	return units + (rest ? layout_blocks((uint32_t)(rest * BLOCK_LEN), 1) : 0);
+}
+
+/* Count a promise, or with @sign -1 take it back. */
+static void promise(struct raid *r, uint64_t len, int sign)
+{
+	struct space *sp = r->space;
+	uint64_t nr_full;
+	uint32_t rest;
+
+	split_len(r, len, &nr_full, &rest);
+	if (nr_full)
+		atomic_fetch_add(&sp->promised[stripe_len_max(r) / BLOCK_LEN], (unsigned)nr_full * (unsigned)sign);
+	if (rest)
+		atomic_fetch_add(&sp->promised[rest], (unsigned)sign);
+	atomic_fetch_add(&sp->promised_bytes, len * (uint64_t)sign);
+	atomic_fetch_add(&sp->promised_units, units_of(r, nr_full, rest) * (uint64_t)sign);
+}
+
+/* With the promise counted already: do all fit for sure? */
+static bool fits_quick(struct raid *r)
+{
+	struct space *sp = r->space;
+
+	return atomic_load(&sp->looked_online) == atomic_load(&r->online) &&
+	       atomic_load(&sp->promised_units) + allocated_all(r) <= atomic_load(&sp->quick_limit);
+}
+
+/* The longest chunk of what is promised, as it would be laid out on @nr shards. */
+static uint32_t chunk_longest(struct raid *r, unsigned nr, unsigned m)
+{
+	uint32_t longest = 0;
+
+	for (size_t i = 1; i < NR_CLASSES; i++) {
+		uint32_t len = (uint32_t)(i * BLOCK_LEN);
+		unsigned k;
+
+		if (!atomic_load_explicit(&r->space->promised[i], memory_order_relaxed))
+			continue;
+		k = layout_width(nr, m, space_k_max(r, m), len);
+		if (k)
+			longest = MAX(longest, layout_blocks(len, k));
+	}
+	return longest;
+}
+
+static bool fits_exact(struct raid *r)
+{
+	unsigned m = space_parity(r);
+	uint64_t room[SHARD_MAX];
+	unsigned nr = 0;
+	uint32_t spare;
+
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		if (online_shard(r, i))
+			room[nr++] = blocks_free(r, i, false);
+	}
+	spare = chunk_longest(r, nr, m);
+	for (unsigned i = 0; i < nr; i++)
+		room[i] = room[i] > spare ? room[i] - spare : 0;
+	/* Long ones first, as short ones fit in what they leave. */
+	for (size_t i = NR_CLASSES; i-- > 1;) {
+		unsigned nr_promised = atomic_load(&r->space->promised[i]);
+
+		if (nr_promised && layout_fill(room, nr, m, space_k_max(r, m), (uint32_t)(i * BLOCK_LEN),
+					       nr_promised) < nr_promised)
+			return false;
+	}
+	return true;
+}
+
+static int reserve_exact(struct raid *r, uint64_t len)
+{
+	struct space *sp = r->space;
+	bool fits;
+
+	lock_take(&sp->lock);
+	promise(r, len, 1);
+	fits = fits_exact(r) && !older_than(r, FRESH_NS);
+	if (!fits && (atomic_load(&sp->stale) || older_than(r, SHORT_NS))) {
+		refresh_locked(r);
+		fits = fits_exact(r);
+	}
+	if (!fits)
+		promise(r, len, -1);
+	lock_release(&sp->lock);
+	return fits ? 0 : -ENOSPC;
+}
+
+int raid_reserve(struct raid *r, uint64_t len)
+{
+	if (r->rdonly)
+		return -EROFS;
+	if (atomic_load(&r->broken))
+		return -EIO;
+	if (!len)
+		return 0;
+	refresh_old(r);
+	promise(r, len, 1);
+	if (fits_quick(r))
+		return 0;
+	promise(r, len, -1);
+	return reserve_exact(r, len);
+}
+
+void raid_unreserve(struct raid *r, uint64_t len)
+{
+	if (len)
+		promise(r, len, -1);
+}
+
+/* ---- figures ---- */
+
+int raid_space(struct raid *r, struct raid_space *out)
+{
+	unsigned m = space_parity(r);
+	unsigned k_max = space_k_max(r, m);
+	struct raid_space sp = { 0 };
+	uint64_t empty[SHARD_MAX];
+	uint64_t room[SHARD_MAX];
+	uint64_t promised;
+	unsigned nr = 0;
+
+	lock_take(&r->space->lock);
+	if (atomic_load(&r->space->stale) || older_than(r, SHORT_NS))
+		refresh_locked(r);
+	lock_release(&r->space->lock);
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		struct shard *s = online_shard(r, i);
+		uint64_t used;
+
+		if (!s)
+			continue;
+		used = segments_used(s->segments);
+		room[nr] = blocks_free(r, i, false);
+		empty[nr] = room[nr] + used / BLOCK_LEN;
+		sp.used += used;
+		nr++;
+	}
+	sp.total = layout_fill(empty, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
+	sp.avail = layout_fill(room, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
+	promised = atomic_load(&r->space->promised_bytes);
+	sp.avail -= MIN(sp.avail, promised);
+	*out = sp;
+	return 0;
+}
