@@ -357,7 +357,7 @@ int file_sync(struct inode *in)
 	lock_take(&in->lock);
 	txg = in->change_txg;
 	lock_release(&in->lock);
-	return commit_durable(in->fs, txg) ? 0 : commit_wait(in->fs, txg);
+	return in->fs->rdonly || commit_durable(in->fs, txg) ? 0 : commit_wait(in->fs, txg);
 }
 
 void file_opened(struct inode *in)
