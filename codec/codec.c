@@ -47,7 +47,7 @@ struct plan {
 struct scratch {
 	uint8_t *planes; /* raw_len bytes */
 	uint8_t *packed; /* frames of all planes, and a page */
-	uint8_t *work;   /* the search's */
+	uint8_t *work;	 /* the search's */
 };
 
 static size_t packed_len(size_t raw_len)
@@ -94,7 +94,7 @@ static int search(const struct codec_opts *opts, struct codec_hint *hint, uint64
 {
 	unsigned widths = PROBE_ALL;
 	uint8_t phase = 0;
-	struct probe found;
+	struct probe found = {.width = 1};
 	int err;
 
 	if (opts->mode == CODEC_ZSTD) {
@@ -113,7 +113,7 @@ static int search(const struct codec_opts *opts, struct codec_hint *hint, uint64
 	if (found.pays && !hint->told)
 		hint->width = found.width;
 	*plan = (struct plan){.pays = found.pays, .width = found.width};
-	plan->phase = phase % found.width;
+	plan->phase = phase & (found.width - 1u);
 	return 0;
 }
 

@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CODEC_HEAD_LEN 40u       /* bytes of the container before the payload */
-#define CODEC_RAW_MAX (4u << 20) /* longest extent, raw bytes */
-#define CODEC_LEVEL_MIN 1
-#define CODEC_LEVEL_MAX 19
+#define CODEC_HEAD_LEN	    40u	       /* bytes of the container before the payload */
+#define CODEC_RAW_MAX	    (4u << 20) /* longest extent, raw bytes */
+#define CODEC_LEVEL_MIN	    1
+#define CODEC_LEVEL_MAX	    19
 #define CODEC_LEVEL_DEFAULT 1
 
 enum codec_mode {
@@ -48,13 +48,13 @@ struct codec_opts {
  * it is a memory, never a promise, and any bytes in it are safe. Only width, told and data_off are
  * of use to others. */
 struct codec_hint {
-	uint8_t width;     /* bytes of an item: 1, 2, 4 or 8; 0 when unknown */
-	uint8_t told;      /* not 0: width and phase come from the file's head, not from a search */
-	uint8_t split;     /* width that the last search chose; 0 before the first */
-	uint8_t trust;     /* searches in a row that chose the same */
-	uint8_t age;       /* extents since the last */
-	uint8_t dull;      /* searches in vain, in a row */
-	uint8_t skip;      /* extents to store raw with no search, because of these */
+	uint8_t width;	   /* bytes of an item: 1, 2, 4 or 8; 0 when unknown */
+	uint8_t told;	   /* not 0: width and phase come from the file's head, not from a search */
+	uint8_t split;	   /* width that the last search chose; 0 before the first */
+	uint8_t trust;	   /* searches in a row that chose the same */
+	uint8_t age;	   /* extents since the last */
+	uint8_t dull;	   /* searches in vain, in a row */
+	uint8_t skip;	   /* extents to store raw with no search, because of these */
 	uint64_t data_off; /* file offset of the first item, when told */
 };
 

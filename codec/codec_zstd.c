@@ -22,6 +22,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_err; /* written once, by make_key() */
 
+/* This thread's. The key has it too, but only to free it at the thread's end. */
+static _Thread_local struct codec_zstd *mine;
+
 static void state_free(void *arg)
 {
 	struct codec_zstd *z = arg;
@@ -30,6 +33,7 @@ static void state_free(void *arg)
 	ZSTD_freeDCtx(z->dctx);
 	free(z->buf);
 	free(z);
+	mine = NULL;
 }
 
 static void make_key(void)
@@ -39,20 +43,17 @@ static void make_key(void)
 
 static struct codec_zstd *state(void)
 {
-	struct codec_zstd *z;
-
+	if (mine)
+		return mine;
 	pthread_once(&once, make_key);
 	if (key_err)
 		return NULL;
-	z = pthread_getspecific(key);
-	if (z)
-		return z;
-	z = calloc(1, sizeof(*z));
-	if (z && pthread_setspecific(key, z)) {
-		free(z);
-		return NULL;
+	mine = calloc(1, sizeof(*mine));
+	if (mine && pthread_setspecific(key, mine)) {
+		free(mine);
+		mine = NULL;
 	}
-	return z;
+	return mine;
 }
 
 size_t codec_zstd_bound(size_t len)

@@ -39,11 +39,11 @@
 #include "codec/planes.h"
 #include "conf/bytes.h"
 
-#define SKIPPABLE 0x184D2A5Du
-#define MAGIC 0x464Du /* "MF" */
-#define VERSION 1u
+#define SKIPPABLE   0x184D2A5Du
+#define MAGIC	    0x464Du /* "MF" */
+#define VERSION	    1u
 #define OFF_COVERED 8u
-#define OFF_SUM 36u
+#define OFF_SUM	    36u
 
 uint32_t frame_sum(const uint8_t *p, size_t len)
 {

@@ -108,7 +108,7 @@ static uint8_t type_width(const struct text *s)
 	char kind;
 	unsigned long n = 0;
 
-	if (s->end - p < 3 || !memchr("<>|=", *p, 4))
+	if (s->end - p < 3 || *p == '\0' || !strchr("<>|=", *p))
 		return 0;
 	kind = p[1];
 	for (p += 2; p < s->end && *p >= '0' && *p <= '9' && n < 1000000; p++)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct npy {
-	uint8_t width;     /* bytes of one number: 1, 2, 4 or 8; half an item when it is complex */
+	uint8_t width;	   /* bytes of one number: 1, 2, 4 or 8; half an item when it is complex */
 	uint64_t data_off; /* of the first item in the file */
 };
 

@@ -6,6 +6,7 @@
 #ifndef CODEC_PLANES_H
 #define CODEC_PLANES_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@ static inline bool planes_width_ok(unsigned w)
 /* Whole items in @len bytes. */
 static inline size_t planes_items(size_t len, unsigned w, unsigned phase)
 {
+	assert(planes_width_ok(w));
 	return len > phase ? (len - phase) / w : 0;
 }
 

@@ -16,12 +16,12 @@
 #include "codec/planes.h"
 #include "conf/base.h"
 
-#define LOOK_LEN 4096u /* bytes counted by a quick look ... */
-#define LOOK_PIECES 4u /* ... in as many pieces, evenly spread */
+#define LOOK_LEN    4096u /* bytes counted by a quick look ... */
+#define LOOK_PIECES 4u	  /* ... in as many pieces, evenly spread */
 
-#define SAMPLE_LEN (64u << 10) /* compressed by a search ... */
-#define SAMPLE_PIECES 4u       /* ... in as many pieces */
-#define SAMPLE_LEVEL 1
+#define SAMPLE_LEN    (64u << 10) /* compressed by a search ... */
+#define SAMPLE_PIECES 4u	  /* ... in as many pieces */
+#define SAMPLE_LEVEL  1
 
 /* A larger width has to save 1 part in this of the sample: it is easily fooled, and slower. */
 #define WIDTH_PART 200u

@@ -8,9 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/base.h"
+
 /* One bit per width: PROBE_WIDTH(1), PROBE_WIDTH(2), PROBE_WIDTH(4), PROBE_WIDTH(8). */
 #define PROBE_WIDTH(w) (1u << (w))
-#define PROBE_ALL (PROBE_WIDTH(1) | PROBE_WIDTH(2) | PROBE_WIDTH(4) | PROBE_WIDTH(8))
+#define PROBE_ALL      (PROBE_WIDTH(1) | PROBE_WIDTH(2) | PROBE_WIDTH(4) | PROBE_WIDTH(8))
 
 struct probe {
 	bool pays;     /* the sample shrinks enough to be worth it */
@@ -21,7 +23,7 @@ struct probe {
  * decoder. */
 static inline size_t probe_limit(size_t raw_len)
 {
-	return raw_len - raw_len * 3 / 100;
+	return raw_len - (size_t)div_up(raw_len * 3, 100);
 }
 
 /* True when every byte is the same. Costs a few bytes' look unless the first ones are. */
