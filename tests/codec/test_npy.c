@@ -1,0 +1,235 @@
+/* The head of .npy files. */
+#include "tests/codec/codec_test.h"
+
+#include "codec/codec.h"
+#include "codec/npy.h"
+#include "conf/bytes.h"
+
+#define HEAD_MAX 4096u
+
+/* Write a head as numpy does: padded to 64 bytes with spaces, ended by a newline. Returns its
+ * length. */
+static size_t head_make(uint8_t *p, unsigned major, const char *text)
+{
+	size_t fixed = major == 1 ? 10 : 12;
+	size_t len = (size_t)round_up(fixed + strlen(text) + 1, 64);
+
+	assert_true(len <= HEAD_MAX);
+	memcpy(p, "\x93NUMPY", 6);
+	p[6] = (uint8_t)major;
+	p[7] = 0;
+	if (major == 1)
+		put_u16(p + 8, (uint16_t)(len - fixed));
+	else
+		put_u32(p + 8, (uint32_t)(len - fixed));
+	memset(p + fixed, ' ', len - fixed);
+	memcpy(p + fixed, text, strlen(text));
+	p[len - 1] = '\n';
+	return len;
+}
+
+static uint8_t width_of(const char *descr)
+{
+	struct npy npy = {.width = 0};
+	char text[2000];
+	uint8_t head[HEAD_MAX];
+	size_t len;
+
+	snprintf(text, sizeof(text), "{'descr': %s, 'fortran_order': False, 'shape': (3, 4), }",
+		 descr);
+	for (unsigned major = 1; major <= 3; major++) {
+		npy = (struct npy){.width = 0};
+		len = head_make(head, major, text);
+		if (npy_parse(head, len, &npy)) {
+			assert_int_equal(npy.data_off, len);
+			assert_int_not_equal(npy.width, 0);
+		} else {
+			assert_int_equal(npy.width, 0);
+		}
+	}
+	return npy.width;
+}
+
+static void plain_types_tell_their_width(void **state)
+{
+	static const struct {
+		const char *descr;
+		uint8_t width;
+	} cases[] = {
+		{"'<f8'", 8},	  {"'>f8'", 8},	   {"'<f4'", 4},  {"'<f2'", 2},
+		{"'|i1'", 1},	  {"'|u1'", 1},	   {"'|b1'", 1},  {"'<i2'", 2},
+		{"'<u4'", 4},	  {"'=i8'", 8},	   {"'<c8'", 4},  {"'<c16'", 8},
+		{"'<M8[ns]'", 8}, {"'<m8[D]'", 8}, {"'<U12'", 4}, {"'|S5'", 1},
+		{"\"<f4\"", 4},	  {"'|O'", 0},	   {"'|V8'", 0},  {"'<f16'", 0},
+		{"'<c32'", 0},	  {"'<f3'", 0},	   {"'<f0'", 0},  {"'<f'", 0},
+		{"'f8'", 0},	  {"''", 0},	   {"'<f8x'", 0}, {"'<f99999999999'", 0},
+		{"'<i-8'", 0},	  {"None", 0},	   {"'<f8", 0},	  {"<f8", 0},
+		{"'<\\'8'", 0},	  {"(", 0},	   {"[", 0},	  {"{}", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint8_t expect = cases[i].width;
+
+		if (width_of(cases[i].descr) != expect)
+			fail_msg("%s: %d, not %d", cases[i].descr, width_of(cases[i].descr),
+				 expect);
+	}
+}
+
+static void records_of_one_width_tell_it(void **state)
+{
+	(void)state;
+	assert_int_equal(width_of("[('x', '<f4'), ('y', '<f4'), ('z', '<f4')]"), 4);
+	assert_int_equal(width_of("[('a', '<f8')]"), 8);
+	assert_int_equal(width_of("[('v', '<f8', (3, 3)), ('w', '<i8', (2,))]"), 8);
+	assert_int_equal(width_of("[(('title', 'n'), '<i2'), ('m', '<u2')]"), 2);
+	assert_int_equal(width_of("[('o', [('re', '<f4'), ('im', '<f4')]), ('k', '<i4')]"), 4);
+	assert_int_equal(width_of("[('it\\'s', '<f4'), ('(', '<c8')]"), 4);
+}
+
+static void records_of_several_have_no_answer(void **state)
+{
+	char deep[400];
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(width_of("[('x', '<f4'), ('y', '<f8')]"), 0);
+	assert_int_equal(width_of("[('x', '<f4'), ('', '|V4')]"), 0);
+	assert_int_equal(width_of("[]"), 0);
+	assert_int_equal(width_of("[('x',)]"), 0);
+	assert_int_equal(width_of("[('x', '<f4'"), 0);
+	assert_int_equal(width_of("[('x', '<f4')"), 0);
+	/* 20 records within each other, then the same with its end. */
+	for (int i = 0; i < 20; i++)
+		n += (size_t)snprintf(deep + n, sizeof(deep) - n, "[('x', ");
+	assert_int_equal(width_of(deep), 0);
+	n += (size_t)snprintf(deep + n, sizeof(deep) - n, "'<f4'");
+	for (int i = 0; i < 20; i++)
+		n += (size_t)snprintf(deep + n, sizeof(deep) - n, ")]");
+	assert_int_equal(width_of(deep), 0);
+}
+
+/* Python keeps the order of keys, but nobody promised it. */
+static void the_type_may_come_last(void **state)
+{
+	uint8_t head[HEAD_MAX];
+	struct npy npy;
+	size_t len;
+
+	(void)state;
+	len = head_make(head, 1,
+			"{'shape': (3, (4), [',', \"}\"]), 'fortran_order':True,'descr':'<i2'}");
+	assert_true(npy_parse(head, len, &npy));
+	assert_int_equal(npy.width, 2);
+	len = head_make(head, 1, "{'shape': (3,), 'fortran_order': True}");
+	assert_false(npy_parse(head, len, &npy));
+	len = head_make(head, 1, "{'shape': 'descr', 'x': '<f8'}");
+	assert_false(npy_parse(head, len, &npy));
+}
+
+static void cuts_and_other_files_have_no_answer(void **state)
+{
+	uint8_t head[HEAD_MAX];
+	size_t len =
+		head_make(head, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }");
+	struct npy npy;
+
+	(void)state;
+	for (size_t cut = 0; cut <= len; cut++) {
+		struct guarded g = guarded_new(cut, GUARD_ABOVE);
+
+		memcpy(g.p, head, cut);
+		assert_int_equal(npy_parse(g.p, cut, &npy), cut == len);
+		guarded_free(&g);
+	}
+	head[6] = 4;
+	assert_false(npy_parse(head, len, &npy));
+	head[6] = 0;
+	assert_false(npy_parse(head, len, &npy));
+	head[6] = 1;
+	assert_true(npy_parse(head, len, &npy));
+	head[0] = 'x';
+	assert_false(npy_parse(head, len, &npy));
+}
+
+static void lengths_are_not_trusted(void **state)
+{
+	uint8_t head[HEAD_MAX];
+	size_t len =
+		head_make(head, 2, "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }");
+	struct npy npy;
+
+	(void)state;
+	assert_true(npy_parse(head, len, &npy));
+	put_u32(head + 8, UINT32_MAX);
+	assert_false(npy_parse(head, len, &npy));
+	put_u32(head + 8, (uint32_t)(len - 12) + 1);
+	assert_false(npy_parse(head, len, &npy));
+	put_u32(head + 8, 5);
+	assert_false(npy_parse(head, len, &npy));
+	put_u32(head + 8, 0);
+	assert_false(npy_parse(head, len, &npy));
+}
+
+/* Whatever is answered for a damaged head, no byte outside of it is read. */
+static void damage_stays_inside(void **state)
+{
+	struct rng r = rng_seeded(__func__);
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		static const char bits[] = "'\"()[]{},:<\\f8 ";
+		uint8_t head[HEAD_MAX];
+		size_t len = head_make(head, 1 + (unsigned)rng_below(&r, 3),
+				       "{'descr': [('x', '<f8', (3,))], 'shape': (2,), }");
+		struct npy npy = {.width = 77};
+		struct guarded g;
+
+		for (size_t n = rng_below(&r, 8); n > 0; n--)
+			head[6 + rng_below(&r, len - 6)] =
+				(uint8_t)bits[rng_below(&r, sizeof(bits) - 1)];
+		len -= rng_below(&r, 4) ? 0 : rng_below(&r, len);
+		g = guarded_new(len, GUARD_ABOVE);
+		memcpy(g.p, head, len);
+		if (npy_parse(g.p, len, &npy))
+			assert_true(npy.width == 1 || npy.width == 2 || npy.width == 4 ||
+				    npy.width == 8);
+		else
+			assert_int_equal(npy.width, 77);
+		guarded_free(&g);
+	}
+}
+
+static void codec_learns_from_it(void **state)
+{
+	struct codec_hint hint = {.skip = 9, .dull = 3};
+	uint8_t head[HEAD_MAX];
+	size_t len =
+		head_make(head, 1, "{'descr': '<c16', 'fortran_order': False, 'shape': (2,), }");
+
+	(void)state;
+	assert_false(codec_learn(&hint, head, len - 1));
+	assert_int_equal(hint.skip, 9);
+	assert_true(codec_learn(&hint, head, sizeof(head)));
+	assert_int_equal(hint.width, 8);
+	assert_true(hint.told);
+	assert_int_equal(hint.data_off, len);
+	assert_int_equal(hint.skip, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(plain_types_tell_their_width),
+		cmocka_unit_test(records_of_one_width_tell_it),
+		cmocka_unit_test(records_of_several_have_no_answer),
+		cmocka_unit_test(the_type_may_come_last),
+		cmocka_unit_test(cuts_and_other_files_have_no_answer),
+		cmocka_unit_test(lengths_are_not_trusted),
+		cmocka_unit_test(damage_stays_inside),
+		cmocka_unit_test(codec_learns_from_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
