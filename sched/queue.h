@@ -1,4 +1,5 @@
-/* First in, first out, of jobs: linked through the jobs themselves, so that nothing can fail. No lock of its own. */
+/* First in, first out, of jobs: linked through the jobs themselves, so that nothing can fail. No
+ * lock of its own. */
 #ifndef SCHED_QUEUE_H
 #define SCHED_QUEUE_H
 
@@ -30,7 +31,8 @@ static inline struct job *queue_pop(struct queue *q)
 	return job;
 }
 
-/* Of two queues the one whose head was posted first; one of them when the other, or either, is empty. */
+/* Of two queues the one whose head was posted first; one of them when the other, or either, is
+ * empty. */
 static inline struct queue *queue_older(struct queue *a, struct queue *b)
 {
 	if (!a->head || !b->head)

@@ -5,12 +5,12 @@
  *   a job          carrier queued or running; jobs wait, newest first strand_run() takes them all -> strand_busy
  *   &strand_busy   carrier running, none wait                         strand_post() -> a job; strand_run() -> NULL
  *
- * So the carrier is queued by exactly the post that ended the idleness, and only the worker that runs it takes jobs
- * out. That one turns the list round, which gives the order of posting. */
+  * So the carrier is queued by exactly the post that ended the idleness, and only the worker that
+  * runs it takes jobs out. That one turns the list round, which gives the order of posting. */
 #include <assert.h>
 
 #include "conf/base.h"
-#include "sched/pool.h"
+#include "sched/worker_pool.h"
 
 /* A hot strand lets the others in its worker's queue run after this many jobs. */
 #define STRAND_TURN 32
@@ -23,7 +23,7 @@ void strand_init(struct strand *s, struct worker_pool *pool, uint64_t key)
 	s->pool = pool;
 	s->home = worker_home(pool, key);
 	s->batch = NULL;
-	s->carrier = (struct job){ 0 };
+	s->carrier = (struct job){0};
 	atomic_init(&s->posted, NULL);
 }
 
@@ -41,8 +41,8 @@ void strand_post(struct strand *s, struct job *job)
 	/* Nobody takes single jobs out, so a list that looks unchanged is unchanged. */
 	do {
 		job->next = newest == &strand_busy ? NULL : newest;
-	} while (!atomic_compare_exchange_weak_explicit(&s->posted, &newest, job, memory_order_acq_rel,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&s->posted, &newest, job, memory_order_acq_rel, memory_order_relaxed));
 	if (!newest) {
 		s->carrier.posted_ns = job->posted_ns;
 		worker_push(s->pool, s->home, &s->carrier);
@@ -70,11 +70,11 @@ static struct job *strand_next(struct strand *s)
 	struct job *job;
 
 	if (!s->batch) {
-		if (atomic_compare_exchange_strong_explicit(&s->posted, &busy, NULL, memory_order_acq_rel,
-							    memory_order_relaxed))
+		if (atomic_compare_exchange_strong_explicit(
+			    &s->posted, &busy, NULL, memory_order_acq_rel, memory_order_relaxed))
 			return NULL;
-		s->batch = strand_reverse(atomic_exchange_explicit(&s->posted, &strand_busy,
-								   memory_order_acq_rel));
+		s->batch = strand_reverse(
+			atomic_exchange_explicit(&s->posted, &strand_busy, memory_order_acq_rel));
 	}
 	job = s->batch;
 	s->batch = job->next;

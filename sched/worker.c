@@ -1,9 +1,10 @@
-/* The pool: each worker runs its own queues, oldest first, then pulls free jobs from others, then sleeps.
+/* The pool: each worker runs its own queues, oldest first, then pulls free jobs from others, then
+ * sleeps.
  *
- * No wake-up is lost, for two reasons. Whoever pushes to a sleeping worker's queue finds `asleep` set under that
- * worker's lock, and wakes it. And a free job never waits beside a sleeper: the poster adds it to pool->nr_free, then
- * looks for idle bits; the worker sets its idle bit, then looks at pool->nr_free; both sequentially consistent, so that
- * one of the two sees the other.
+  * No wake-up is lost, for two reasons. Whoever pushes to a sleeping worker's queue finds `asleep`
+  * set under that worker's lock, and wakes it. And a free job never waits beside a sleeper: the
+  * poster adds it to pool->nr_free, then looks for idle bits; the worker sets its idle bit, then
+  * looks at pool->nr_free; both sequentially consistent, so that one of the two sees the other.
  *
  * Never are two workers' locks held at once, nor one while a job runs. */
 #include "sched/worker.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 
 #include "conf/base.h"
-#include "sched/pool.h"
+#include "sched/worker_pool.h"
 
 /* ---- who is idle ---- */
 
@@ -32,7 +33,8 @@ static bool idle_clear(struct worker_pool *pool, unsigned idx)
 	return atomic_fetch_and(&pool->idle[idx / 64], ~bit) & bit;
 }
 
-/* Claim an idle worker: the lowest, so that few workers stay warm when there is little to do. NULL: all are awake. */
+/* Claim an idle worker: the lowest, so that few workers stay warm when there is little to do. NULL:
+ * all are awake. */
 static struct worker *idle_claim(struct worker_pool *pool)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(pool->idle); i++) {
@@ -137,7 +139,8 @@ static struct worker *worker_shortest(struct worker_pool *pool)
 	unsigned best_len = UINT32_MAX;
 
 	for (unsigned i = 0; i < pool->nr && best_len; i++) {
-		unsigned len = atomic_load_explicit(&pool->workers[i].queue_len, memory_order_relaxed);
+		unsigned len =
+			atomic_load_explicit(&pool->workers[i].queue_len, memory_order_relaxed);
 
 		if (len < best_len) {
 			best = &pool->workers[i];
@@ -316,8 +319,8 @@ static int pool_start(struct worker_pool *pool)
 
 static struct worker_pool *pool_alloc(unsigned nr)
 {
-	struct worker_pool *pool = aligned_alloc(POOL_LINE, sizeof(*pool));
-	struct worker *workers = aligned_alloc(POOL_LINE, nr * sizeof(*workers));
+	struct worker_pool *pool = aligned_alloc(WORKER_POOL_LINE, sizeof(*pool));
+	struct worker *workers = aligned_alloc(WORKER_POOL_LINE, nr * sizeof(*workers));
 
 	if (!pool || !workers) {
 		free(workers);
@@ -369,8 +372,9 @@ static uint64_t pool_rest(struct worker_pool *pool)
 	return nr_wakes;
 }
 
-/* A worker seen asleep may be given work by one that is not yet. Two rounds without a wake in between: each slept from
- * its first visit to its second, so between the rounds all slept at once, and nobody was left to post. */
+/* A worker seen asleep may be given work by one that is not yet. Two rounds without a wake in
+ * between: each slept from its first visit to its second, so between the rounds all slept at once,
+ * and nobody was left to post. */
 static void pool_drain(struct worker_pool *pool)
 {
 	uint64_t nr_wakes;
@@ -415,7 +419,7 @@ unsigned worker_count(const struct worker_pool *pool)
 void worker_stat_get(const struct worker_pool *pool, unsigned idx, struct worker_stat *out)
 {
 	struct worker *w = &pool->workers[idx];
-	struct worker_stat stat = { 0 };
+	struct worker_stat stat = {0};
 	uint64_t now;
 
 	assert(idx < pool->nr);

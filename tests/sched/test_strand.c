@@ -17,8 +17,9 @@
 
 struct line {
 	struct strand strand;
-	unsigned nr_inside;	    /* not atomic, nor next[]: only their strand's jobs touch them, one at a time */
-	unsigned next[NR_POSTERS];  /* number of the job that comes next, for each poster */
+	unsigned
+		nr_inside; /* not atomic, nor next[]: only their strand's jobs touch them, one at a time */
+	unsigned next[NR_POSTERS]; /* number of the job that comes next, for each poster */
 	unsigned nr_wrong;
 };
 
@@ -47,7 +48,8 @@ static void line_post(struct line *line, unsigned poster, unsigned number)
 	struct line_job *j = malloc(sizeof(*j));
 
 	assert_non_null(j);
-	*j = (struct line_job){ .job.run = line_run, .line = line, .poster = poster, .number = number };
+	*j = (struct line_job){
+		.job.run = line_run, .line = line, .poster = poster, .number = number};
 	strand_post(&line->strand, &j->job);
 }
 
@@ -82,7 +84,7 @@ static void strands_keep_order_under_stress(void **state)
 	for (unsigned i = 0; i < NR_STRANDS; i++)
 		strand_init(&lines[i].strand, pool, i);
 	for (unsigned i = 0; i < NR_POSTERS; i++) {
-		posters[i] = (struct poster){ .lines = lines, .idx = i };
+		posters[i] = (struct poster){.lines = lines, .idx = i};
 		assert_int_equal(pthread_create(&threads[i], NULL, post_many, &posters[i]), 0);
 	}
 	for (unsigned i = 0; i < NR_POSTERS; i++)
@@ -118,7 +120,7 @@ static void strand_jobs_may_post_on_their_strand(void **state)
 {
 	struct worker_pool *pool;
 	struct strand strand;
-	struct chain_job chain = { .job.run = chain_run, .strand = &strand, .left = 10000 };
+	struct chain_job chain = {.job.run = chain_run, .strand = &strand, .left = 10000};
 	struct worker_stat stat;
 
 	(void)state;
@@ -175,10 +177,12 @@ static void a_hot_strand_does_not_starve_its_worker(void **state)
 	atomic_bool stop = false, begun = false;
 	unsigned nr_runs = 0;
 	struct strand hot, cold;
-	struct loop_job loop = {
-		.job.run = loop_run, .strand = &hot, .stop = &stop, .begun = &begun, .nr_runs = &nr_runs
-	};
-	struct flag_job flag = { .job.run = flag_run, .stop = &stop, .nr_runs = &nr_runs };
+	struct loop_job loop = {.job.run = loop_run,
+				.strand = &hot,
+				.stop = &stop,
+				.begun = &begun,
+				.nr_runs = &nr_runs};
+	struct flag_job flag = {.job.run = flag_run, .stop = &stop, .nr_runs = &nr_runs};
 
 	(void)state;
 	assert_int_equal(worker_pool_new(1, &pool), 0);

@@ -33,7 +33,7 @@ struct gate_job {
 
 static void gate_init(struct gate *g)
 {
-	*g = (struct gate){ 0 };
+	*g = (struct gate){0};
 	lock_init(&g->lock);
 	cond_init(&g->changed);
 }
@@ -104,7 +104,8 @@ static void pool_sizes_are_checked(void **state)
 	worker_pool_free(pool_new(WORKER_MAX));
 }
 
-/* With as many blocking jobs as workers, all must be running at once: none queues behind another. */
+/* With as many blocking jobs as workers, all must be running at once: none queues behind
+ * another. */
 static void free_jobs_use_every_worker(void **state)
 {
 	struct worker_pool *pool = pool_new(8);
@@ -115,7 +116,7 @@ static void free_jobs_use_every_worker(void **state)
 	for (unsigned round = 0; round < 200; round++) {
 		gate_init(&gate);
 		for (unsigned i = 0; i < ARRAY_LEN(jobs); i++) {
-			jobs[i] = (struct gate_job){ .job.run = gate_run, .gate = &gate };
+			jobs[i] = (struct gate_job){.job.run = gate_run, .gate = &gate};
 			worker_post(pool, &jobs[i].job);
 		}
 		gate_await(&gate, &gate.nr_waiting, ARRAY_LEN(jobs));
@@ -129,7 +130,8 @@ static void free_jobs_use_every_worker(void **state)
 	worker_pool_free(pool);
 }
 
-/* Jobs stuck behind a long one are pulled by whoever gets free: 7 of 8 workers are blocked, the 8th runs all. */
+/* Jobs stuck behind a long one are pulled by whoever gets free: 7 of 8 workers are blocked, the 8th
+ * runs all. */
 static void free_jobs_are_pulled_from_blocked_workers(void **state)
 {
 	struct worker_pool *pool = pool_new(8);
@@ -142,16 +144,16 @@ static void free_jobs_are_pulled_from_blocked_workers(void **state)
 	gate_init(&passed);
 	passed.open = true;
 	for (unsigned i = 0; i < ARRAY_LEN(blockers); i++) {
-		blockers[i] = (struct gate_job){ .job.run = gate_run, .gate = &blocked };
+		blockers[i] = (struct gate_job){.job.run = gate_run, .gate = &blocked};
 		worker_post(pool, &blockers[i].job);
 	}
-	last = (struct gate_job){ .job.run = gate_run, .gate = &last_gate };
+	last = (struct gate_job){.job.run = gate_run, .gate = &last_gate};
 	worker_post(pool, &last.job);
 	gate_await(&blocked, &blocked.nr_waiting, ARRAY_LEN(blockers));
 	gate_await(&last_gate, &last_gate.nr_waiting, 1);
 	/* All are busy now: these spread over all queues. */
 	for (unsigned i = 0; i < ARRAY_LEN(jobs); i++) {
-		jobs[i] = (struct gate_job){ .job.run = gate_run, .gate = &passed };
+		jobs[i] = (struct gate_job){.job.run = gate_run, .gate = &passed};
 		worker_post(pool, &jobs[i].job);
 	}
 	for (unsigned i = 0; i < 8; i++) {
@@ -182,7 +184,7 @@ static void a_key_has_one_home(void **state)
 	gate_init(&gate);
 	gate.open = true;
 	for (unsigned i = 0; i < ARRAY_LEN(jobs); i++) {
-		jobs[i] = (struct gate_job){ .job.run = gate_run, .gate = &gate };
+		jobs[i] = (struct gate_job){.job.run = gate_run, .gate = &gate};
 		worker_post_home(pool, 1000 + i % 40, &jobs[i].job);
 	}
 	gate_await(&gate, &gate.nr_passed, ARRAY_LEN(jobs));
@@ -238,8 +240,8 @@ static void every_job_runs_once(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < NR_POSTERS; i++) {
-		posters[i] = (struct poster){ .pool = pool,
-					      .jobs = calloc(NR_JOBS, sizeof(struct count_job)) };
+		posters[i] = (struct poster){.pool = pool,
+					     .jobs = calloc(NR_JOBS, sizeof(struct count_job))};
 		assert_non_null(posters[i].jobs);
 		for (unsigned j = 0; j < NR_JOBS; j++)
 			posters[i].jobs[j].job.run = count_run;
@@ -282,7 +284,8 @@ static void tree_post(struct worker_pool *pool, unsigned depth, atomic_uint *nr_
 	struct tree_job *t = malloc(sizeof(*t));
 
 	assert_non_null(t);
-	*t = (struct tree_job){ .job.run = tree_run, .pool = pool, .depth = depth, .nr_runs = nr_runs };
+	*t = (struct tree_job){
+		.job.run = tree_run, .pool = pool, .depth = depth, .nr_runs = nr_runs};
 	if (depth % 2)
 		worker_post(pool, &t->job);
 	else
@@ -313,7 +316,7 @@ static void no_wake_up_is_lost(void **state)
 	gate_init(&gate);
 	gate.open = true;
 	for (unsigned i = 0; i < 20000; i++) {
-		job = (struct gate_job){ .job.run = gate_run, .gate = &gate };
+		job = (struct gate_job){.job.run = gate_run, .gate = &gate};
 		if (i % 2)
 			worker_post(pool, &job.job);
 		else
@@ -357,7 +360,7 @@ static void mask_run(struct job *job)
 static void signals_stay_away_from_workers(void **state)
 {
 	struct worker_pool *pool = pool_new(1);
-	struct mask_job job = { .job.run = mask_run };
+	struct mask_job job = {.job.run = mask_run};
 	sigset_t mask;
 
 	(void)state;
@@ -379,7 +382,7 @@ static void stats_tell_what_happened(void **state)
 	(void)state;
 	gate_init(&gate);
 	for (unsigned i = 0; i < ARRAY_LEN(jobs); i++) {
-		jobs[i] = (struct gate_job){ .job.run = gate_run, .gate = &gate };
+		jobs[i] = (struct gate_job){.job.run = gate_run, .gate = &gate};
 		worker_post_home(pool, i, &jobs[i].job);
 	}
 	gate_await(&gate, &gate.nr_waiting, 1);
