@@ -1,12 +1,13 @@
 /* The settings of one mount: read once, checked whole, read-only from then on.
  *
- * They come from, each over the one before: defaults; an INI file (`-o conf=FILE`, else the first there is of
- * $XDG_CONFIG_HOME/matfs/matfs.conf, ~/.config/matfs/matfs.conf and /etc/matfs.conf); `-o`. In the file, what stands
- * before the first section or in [default] is for every mount, what stands in [/the/mountpoint] for that one, and over
- * the former. matfs.conf.example shows one. Within one source the last setting of a name counts.
+  * They come from, each over the one before: defaults; an INI file (`-o conf=FILE`, else the first
+  * there is of $XDG_CONFIG_HOME/matfs/matfs.conf, ~/.config/matfs/matfs.conf and /etc/matfs.conf);
+  * `-o`. In the file, what stands before the first section or in [default] is for every mount, what
+  * stands in [/the/mountpoint] for that one, and over the former. matfs.conf.example shows one.
+  * Within one source the last setting of a name counts.
  *
- * A path may begin with ~/. A backslash makes a following ':', ',' or backslash an ordinary letter of a value; before
- * anything else it is one itself. */
+  * A path may begin with ~/. A backslash makes a following ':', ',' or backslash an ordinary letter
+  * of a value; before anything else it is one itself. */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
@@ -37,7 +38,8 @@ struct conf {
 	unsigned nr_shards;
 	bool default_shards; /* nobody named any: these may have to be made, with their parents */
 	unsigned copies;     /* of raid1: 2 to CONF_COPIES_MAX */
-	uint32_t extent;     /* bytes, a power of two, CONF_EXTENT_MIN to _MAX; 0: what the volume has */
+	uint32_t
+		extent; /* bytes, a power of two, CONF_EXTENT_MIN to _MAX; 0: what the volume has */
 
 	enum conf_codec codec;
 	unsigned level; /* zstd's, 1 to 19 */
@@ -51,7 +53,7 @@ struct conf {
 	bool degraded; /* go on with shards missing when redundancy suffices */
 	bool salvage;  /* go on, read-only, with whatever is there */
 	unsigned wait; /* seconds to wait for missing shards */
-	char *state;   /* absolute: directory under which disposable indexes are kept; may not exist yet */
+	char *state; /* absolute: directory under which disposable indexes are kept; may not exist yet */
 
 	bool ro;
 	bool foreground; /* -f or -d */
@@ -62,8 +64,8 @@ struct conf {
 	bool sync;    /* every write is to be durable before it is acknowledged */
 	bool dirsync; /* every change of a directory likewise */
 
-	/* What libfuse is to be given besides: one option each, quoted as they must stand after its -o.
-	 * Holds default_permissions, ro, allow_other and the rest that concern it. */
+	/* What libfuse is to be given besides: one option each, quoted as they must stand after its
+	 * -o. Holds default_permissions, ro, allow_other and the rest that concern it. */
 	char **fuse_opts;
 	unsigned nr_fuse_opts;
 };
@@ -73,12 +75,14 @@ enum conf_done {
 	CONF_DONE_VERSION = 2, /* -V: caller prints conf_version() */
 };
 
-/* Read the command line `[SOURCE] MOUNTPOINT [-o name=value,...] [-f] [-d] [-h] [-V]`, and with it everything else.
- * SOURCE is what mount(8) passes before the mountpoint: the shards, or none, matfs or nothing at all.
+/* Read the command line `[SOURCE] MOUNTPOINT [-o name=value,...] [-f] [-d] [-h] [-V]`, and with it
+ * everything else. SOURCE is what mount(8) passes before the mountpoint: the shards, or none, matfs
+ * or nothing at all.
  * @out    the caller's, to be given to conf_free()
  * @why    after a failure, one line without newline: the setting, where it stands, what is allowed, the nearest name
- * Returns 0, an enum conf_done, -EINVAL (the caller exits 2) or -ENOMEM. Reads the environment and the file, writes
- * nothing. Threads: one at a time, as long as another may change the environment. */
+  * Returns 0, an enum conf_done, -EINVAL (the caller exits 2) or -ENOMEM. Reads the environment and
+  * the file, writes nothing. Threads: one at a time, as long as another may change the
+  * environment. */
 int conf_load(int argc, char **argv, struct conf **out, char *why, size_t why_len);
 
 void conf_free(struct conf *conf); /* NULL is nothing */

@@ -1,5 +1,6 @@
-/* Log-linear buckets: the position of the highest bit picks a power of two, the HIST_SUB_BITS bits below it pick one of
- * its equal parts. A bucket is at most 1/16 as wide as its lowest value, and answers with its middle. */
+/* Log-linear buckets: the position of the highest bit picks a power of two, the HIST_SUB_BITS bits
+ * below it pick one of its equal parts. A bucket is at most 1/16 as wide as its lowest value, and
+ * answers with its middle. */
 #include "conf/hist.h"
 
 static size_t hist_bucket(uint64_t value)
@@ -68,7 +69,8 @@ uint64_t hist_sum(const struct hist *h)
 	return hist_load(&h->sum);
 }
 
-/* How many values must be passed, counted from the smallest, to have passed the fraction @q of @count. */
+/* How many values must be passed, counted from the smallest, to have passed the fraction @q of
+ * @count. */
 static uint64_t hist_rank(uint64_t count, double q)
 {
 	double exact = q * (double)count;

@@ -6,7 +6,8 @@
 
 #define SIZE_TEXT_LEN 24
 
-/* Digits, then nothing or one of K, M, G, T (times 1024; small letters too). Returns 0, -EINVAL (not such a text) or
+/* Digits, then nothing or one of K, M, G, T (times 1024; small letters too). Returns 0, -EINVAL
+ * (not such a text) or
  * -ERANGE (over 64 bits). */
 int size_parse(const char *text, uint64_t *out);
 

@@ -19,7 +19,8 @@ static void assert_near(uint64_t got, uint64_t want)
 	uint64_t off = got > want ? got - want : want - got;
 
 	if (off > want / 16)
-		fail_msg("%llu is more than 6 %% off %llu", (unsigned long long)got, (unsigned long long)want);
+		fail_msg("%llu is more than 6 %% off %llu", (unsigned long long)got,
+			 (unsigned long long)want);
 }
 
 static void hist_empty_answers_zero(void **state)
@@ -34,7 +35,8 @@ static void hist_empty_answers_zero(void **state)
 	free(h);
 }
 
-/* Every power of two, its neighbours, and the extremes: alone in a histogram, all quantiles are that value. */
+/* Every power of two, its neighbours, and the extremes: alone in a histogram, all quantiles are
+ * that value. */
 static void hist_one_value_is_every_quantile(void **state)
 {
 	static struct hist h;
