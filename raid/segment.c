@@ -246,10 +246,16 @@ static int revive_locked(struct segments *g, uint32_t number)
 
 int segment_revive(struct segments *g, uint32_t number)
 {
+	struct seg *seg;
 	int err;
 
 	lock_take(&g->lock);
-	err = table_find(g, number) ? 0 : revive_locked(g, number);
+	seg = table_find(g, number);
+	err = seg ? open_locked(g, seg, 0) : revive_locked(g, number);
+	if (seg && err == -ENOENT) {
+		err = open_locked(g, seg, STORE_CREATE);
+		g->made |= !err;
+	}
 	lock_release(&g->lock);
 	return err;
 }
