@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the mount tests share. Source it; it needs bash and these settings:
 #   MATFS, MATFSCTL  the programs under test
 #   BUILD_DIR        the build directory (programs of the tests: $BUILD_DIR/tests/mount/...)
@@ -44,7 +45,9 @@ skip()
 need_fuse()
 {
 	[ -c /dev/fuse ] || skip "no /dev/fuse here"
-	[ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "/dev/fuse may not be opened"
+	if ! [ -r /dev/fuse ] || ! [ -w /dev/fuse ]; then
+		skip "/dev/fuse may not be opened"
+	fi
 	command -v fusermount3 >/dev/null || skip "fusermount3 is not installed"
 	[ -x "$MATFS" ] || fail "$MATFS is not there"
 }
@@ -113,6 +116,7 @@ mount_matfs()
 }
 
 # Unmount $1 (default $mnt) and wait until its daemon is gone, so that all is on the shards.
+# shellcheck disable=SC2120 # most tests have one mount
 umount_matfs()
 {
 	local dir=${1:-$mnt} i
@@ -138,6 +142,8 @@ cleanup()
 	local rc=$? dir p
 
 	trap - EXIT
+	# (Paths that mktemp made have no blanks.)
+	# shellcheck disable=SC2013
 	for dir in $(awk -v w="$work/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo |
 		sort -r); do
 		fusermount3 -u "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null ||

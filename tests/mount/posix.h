@@ -59,9 +59,15 @@ struct posix_check {
 };
 
 /* clang-format off: the braces are table rows */
-#define CHECK_ENTRY(fn) { #fn, fn, false }
+#define CHECK_ENTRY(fn)                                                                            \
+	{                                                                                          \
+#fn, fn, false                                                                     \
+	}
 /* For checks that become other users or make devices. */
-#define ROOT_CHECK_ENTRY(fn) { #fn, fn, true }
+#define ROOT_CHECK_ENTRY(fn)                                                                       \
+	{                                                                                          \
+#fn, fn, true                                                                      \
+	}
 /* clang-format on */
 
 static struct tally *tally;
@@ -301,7 +307,7 @@ out:
 
 /* The file @name has exactly these bytes. */
 #define FILE_IS(name, want, len) file_is_at(__FILE__, __LINE__, name, want, len)
-#define TEXT_IS(name, text) file_is_at(__FILE__, __LINE__, name, text, strlen(text))
+#define TEXT_IS(name, text)	 file_is_at(__FILE__, __LINE__, name, text, strlen(text))
 
 static inline struct stat stat_at(const char *file, int line, const char *name)
 {

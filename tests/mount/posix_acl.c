@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/xattr.h>
 
-#define ACCESS "system.posix_acl_access"
+#define ACCESS	"system.posix_acl_access"
 #define DEFAULT "system.posix_acl_default"
 
 struct ace {
@@ -50,11 +50,13 @@ static struct acl_bytes acl_of(const struct ace *aces, size_t nr)
 }
 
 #define ACL(...)                                                                                   \
-	acl_of((struct ace[]){__VA_ARGS__}, sizeof((struct ace[]){__VA_ARGS__}) / sizeof(struct ace))
+	acl_of((struct ace[]){__VA_ARGS__},                                                        \
+	       sizeof((struct ace[]){__VA_ARGS__}) / sizeof(struct ace))
 
 static int acl_set(const char *name, const char *which, struct acl_bytes acl)
 {
-	return setxattr(name, which, &acl.head, acl.len, 0);
+	/* By way of the whole, or the compiler takes the header for all of it. */
+	return setxattr(name, which, (char *)&acl + offsetof(struct acl_bytes, head), acl.len, 0);
 }
 
 static void acl_is_at(int line, const char *name, const char *which, struct acl_bytes want)
@@ -63,10 +65,12 @@ static void acl_is_at(int line, const char *name, const char *which, struct acl_
 	struct acl_bytes seen;
 	ssize_t len = getxattr(name, which, (char *)&seen + head_off, sizeof(seen) - head_off);
 
-	if (verdict(__FILE__, line, len == (ssize_t)want.len, "%s of %s: expected %zu bytes, "
-		    "seen %zd (%m)", which, name, want.len, len))
-		bytes_are(__FILE__, line, which, (char *)&seen + head_off,
-			  (char *)&want + head_off, len);
+	if (verdict(__FILE__, line, len == (ssize_t)want.len,
+		    "%s of %s: expected %zu bytes, "
+		    "seen %zd (%m)",
+		    which, name, want.len, len))
+		bytes_are(__FILE__, line, which, (char *)&seen + head_off, (char *)&want + head_off,
+			  len);
 }
 
 #define ACL_IS(name, which, ...) acl_is_at(__LINE__, name, which, ACL(__VA_ARGS__))
@@ -166,8 +170,7 @@ static void mask_limits_all_but_owner_and_others(void)
 static void chmod_moves_the_mask(void)
 {
 	MAKE_TEXT("f", "x");
-	OK(acl_set("f", ACCESS,
-		   ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(4), MASK(6), OTHERS(4))));
+	OK(acl_set("f", ACCESS, ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(4), MASK(6), OTHERS(4))));
 	EQ(perm_of("f"), 0664);
 	OK(chmod("f", 0640));
 	ACL_IS("f", ACCESS, OWNER(6), USER(USER_A, 6), OWN_GROUP(4), MASK(4), OTHERS(0));
@@ -206,8 +209,7 @@ static void acl_that_is_a_mode_is_only_that(void)
 	len = OK(listxattr("f", list, sizeof(list)));
 	CHECK(!memmem(list, len, "posix_acl", 9));
 	/* From a long one to a short one. */
-	OK(acl_set("f", ACCESS,
-		   ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(4), MASK(6), OTHERS(4))));
+	OK(acl_set("f", ACCESS, ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(4), MASK(6), OTHERS(4))));
 	len = OK(listxattr("f", list, sizeof(list)));
 	CHECK(memmem(list, len, ACCESS, sizeof(ACCESS)) != NULL);
 	OK(acl_set("f", ACCESS, ACL(OWNER(6), OWN_GROUP(4), OTHERS(0))));
@@ -222,8 +224,7 @@ static void acl_that_is_a_mode_is_only_that(void)
 static void acl_can_be_removed(void)
 {
 	MAKE_TEXT("f", "x");
-	OK(acl_set("f", ACCESS,
-		   ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(0), MASK(6), OTHERS(0))));
+	OK(acl_set("f", ACCESS, ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(0), MASK(6), OTHERS(0))));
 	OK(removexattr("f", ACCESS));
 	NO_ACL("f", ACCESS);
 	EQ(perm_of("f"), 0660);
@@ -307,9 +308,9 @@ static void directories_obey_too(void)
 {
 	OK(mkdir("d", 0700));
 	MAKE_TEXT("d/f", "x");
-	OK(acl_set("d", ACCESS,
-		   ACL(OWNER(7), USER(USER_A, 7), USER(USER_B, 1), OWN_GROUP(0), MASK(7),
-		       OTHERS(0))));
+	OK(acl_set(
+		"d", ACCESS,
+		ACL(OWNER(7), USER(USER_A, 7), USER(USER_B, 1), OWN_GROUP(0), MASK(7), OTHERS(0))));
 	AS_USER(USER_A, GROUP_A)
 	{
 		MAKE_TEXT("d/mine", "");
@@ -387,8 +388,7 @@ static void setting_an_acl_takes_setgid_from_strangers(void)
 static void acl_stays_through_links_and_renames(void)
 {
 	MAKE_TEXT("f", "x");
-	OK(acl_set("f", ACCESS,
-		   ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(0), MASK(6), OTHERS(0))));
+	OK(acl_set("f", ACCESS, ACL(OWNER(6), USER(USER_A, 6), OWN_GROUP(0), MASK(6), OTHERS(0))));
 	OK(link("f", "g"));
 	OK(rename("f", "h"));
 	ACL_IS("g", ACCESS, OWNER(6), USER(USER_A, 6), OWN_GROUP(0), MASK(6), OTHERS(0));
@@ -412,12 +412,9 @@ static void acl_stays_through_links_and_renames(void)
 
 POSIX_MAIN(ROOT_CHECK_ENTRY(named_users_and_groups_are_admitted),
 	   ROOT_CHECK_ENTRY(mask_limits_all_but_owner_and_others),
-	   ROOT_CHECK_ENTRY(chmod_moves_the_mask),
-	   CHECK_ENTRY(acl_that_is_a_mode_is_only_that),
-	   ROOT_CHECK_ENTRY(acl_can_be_removed),
-	   CHECK_ENTRY(default_acl_is_inherited),
+	   ROOT_CHECK_ENTRY(chmod_moves_the_mask), CHECK_ENTRY(acl_that_is_a_mode_is_only_that),
+	   ROOT_CHECK_ENTRY(acl_can_be_removed), CHECK_ENTRY(default_acl_is_inherited),
 	   CHECK_ENTRY(default_acl_that_is_a_mode_gives_a_mode),
-	   ROOT_CHECK_ENTRY(directories_obey_too),
-	   ROOT_CHECK_ENTRY(bad_acls_are_refused),
+	   ROOT_CHECK_ENTRY(directories_obey_too), ROOT_CHECK_ENTRY(bad_acls_are_refused),
 	   ROOT_CHECK_ENTRY(setting_an_acl_takes_setgid_from_strangers),
 	   ROOT_CHECK_ENTRY(acl_stays_through_links_and_renames))

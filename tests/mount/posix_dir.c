@@ -191,7 +191,7 @@ static void listing_beside_a_busy_neighbour(void)
 static void positions_are_stable(void)
 {
 	enum { NR = 600 };
-	char (*names)[256] = must_alloc((NR + 2) * 256);
+	char(*names)[256] = must_alloc((NR + 2) * 256);
 	long *positions = must_alloc((NR + 3) * sizeof(long));
 	struct dirent *de;
 	unsigned seed = 4;
@@ -249,7 +249,10 @@ static void types_and_numbers_agree_with_stat(void)
 	static const struct {
 		const char *name;
 		int type;
-	} kinds[] = {{"reg", DT_REG}, {"dir", DT_DIR}, {"lnk", DT_LNK}, {"fifo", DT_FIFO},
+	} kinds[] = {{"reg", DT_REG},
+		     {"dir", DT_DIR},
+		     {"lnk", DT_LNK},
+		     {"fifo", DT_FIFO},
 		     {"sock", DT_SOCK}};
 	struct dirent *de;
 	int nr = 0;
@@ -373,9 +376,6 @@ static void readers_have_positions_of_their_own(void)
 
 POSIX_MAIN(CHECK_ENTRY(every_name_is_listed_once),
 	   CHECK_ENTRY(names_that_stay_are_neither_missed_nor_doubled),
-	   CHECK_ENTRY(listing_beside_a_busy_neighbour),
-	   CHECK_ENTRY(positions_are_stable),
-	   CHECK_ENTRY(types_and_numbers_agree_with_stat),
-	   CHECK_ENTRY(rewinding_sees_what_is_new),
-	   CHECK_ENTRY(getdents_says_why_not),
-	   CHECK_ENTRY(readers_have_positions_of_their_own))
+	   CHECK_ENTRY(listing_beside_a_busy_neighbour), CHECK_ENTRY(positions_are_stable),
+	   CHECK_ENTRY(types_and_numbers_agree_with_stat), CHECK_ENTRY(rewinding_sees_what_is_new),
+	   CHECK_ENTRY(getdents_says_why_not), CHECK_ENTRY(readers_have_positions_of_their_own))

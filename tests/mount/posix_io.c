@@ -9,9 +9,9 @@ enum { MIB = 1 << 20 };
 
 /* Sizes around what file systems and caches are built of: bytes, inline data, pages, FUSE
  * requests (128 KiB, 1 MiB) and extents. */
-static const size_t odd_sizes[] = {1,      2,      511,     512,     4095,    4096,   4097,
-				   8191,   65535,  65537,   131071,  131072,  131073, 262145,
-				   524289, 999999, MIB - 1, MIB,     MIB + 1, 3 * MIB + 17};
+static const size_t odd_sizes[] = {1,	   2,	   511,	    512,    4095,    4096,	  4097,
+				   8191,   65535,  65537,   131071, 131072,  131073,	  262145,
+				   524289, 999999, MIB - 1, MIB,    MIB + 1, 3 * MIB + 17};
 enum { NR_SIZES = sizeof(odd_sizes) / sizeof(odd_sizes[0]) };
 
 static void every_size_comes_back(void)
@@ -224,7 +224,8 @@ static void appending_goes_to_the_end(void)
 	char buf[32] = "";
 	int a = OK(open("f", O_RDWR | O_CREAT | O_APPEND, 0644));
 	int b = OK(open("f", O_RDWR));
-	struct iovec iov = {"rwf", 3};
+	char text[] = "rwf";
+	struct iovec iov = {text, 3};
 
 	OK(write(a, "one", 3));
 	OK(lseek(a, 0, SEEK_SET));
@@ -345,8 +346,12 @@ static void copy_file_range_copies(void)
 	enum { LEN = 3 * MIB + 123 };
 	static const struct {
 		size_t from, to, len;
-	} parts[] = {{0, 0, 4096},	 {1, 7, 4096},		{4095, 4097, 100000},
-		     {MIB, 0, MIB},	 {0, 2 * MIB + 5, 70000}, {12345, 54321, MIB + 1},
+	} parts[] = {{0, 0, 4096},
+		     {1, 7, 4096},
+		     {4095, 4097, 100000},
+		     {MIB, 0, MIB},
+		     {0, 2 * MIB + 5, 70000},
+		     {12345, 54321, MIB + 1},
 		     {LEN - 10, 100, 10}};
 	char *src = must_alloc(LEN), *want = must_alloc(2 * LEN);
 	off_t in, out;
@@ -518,17 +523,10 @@ static void readers_see_whole_writes(void)
 	free(seen);
 }
 
-POSIX_MAIN(CHECK_ENTRY(every_size_comes_back),
-	   CHECK_ENTRY(pieces_land_where_they_belong),
-	   CHECK_ENTRY(offsets_move_with_the_bytes),
-	   CHECK_ENTRY(writing_past_the_end_leaves_zeros),
-	   CHECK_ENTRY(truncation_cuts_and_extends_with_zeros),
-	   CHECK_ENTRY(truncate_says_why_not),
-	   CHECK_ENTRY(size_limit_gives_efbig),
-	   CHECK_ENTRY(appending_goes_to_the_end),
-	   CHECK_ENTRY(parallel_appenders_do_not_overlap),
-	   CHECK_ENTRY(vectors),
-	   CHECK_ENTRY(copy_file_range_copies),
-	   CHECK_ENTRY(copy_file_range_within_one_file),
-	   CHECK_ENTRY(sendfile_and_splice),
-	   CHECK_ENTRY(readers_see_whole_writes))
+POSIX_MAIN(CHECK_ENTRY(every_size_comes_back), CHECK_ENTRY(pieces_land_where_they_belong),
+	   CHECK_ENTRY(offsets_move_with_the_bytes), CHECK_ENTRY(writing_past_the_end_leaves_zeros),
+	   CHECK_ENTRY(truncation_cuts_and_extends_with_zeros), CHECK_ENTRY(truncate_says_why_not),
+	   CHECK_ENTRY(size_limit_gives_efbig), CHECK_ENTRY(appending_goes_to_the_end),
+	   CHECK_ENTRY(parallel_appenders_do_not_overlap), CHECK_ENTRY(vectors),
+	   CHECK_ENTRY(copy_file_range_copies), CHECK_ENTRY(copy_file_range_within_one_file),
+	   CHECK_ENTRY(sendfile_and_splice), CHECK_ENTRY(readers_see_whole_writes))

@@ -289,8 +289,7 @@ static void locked_counter_loses_nothing(void)
 				EQ(pread(fd, &value, sizeof(value), 0), sizeof(value));
 				value++;
 				EQ(pwrite(fd, &value, sizeof(value), 0), sizeof(value));
-				OK(how ? set_lock(fd, F_SETLK, F_UNLCK, 0, 0)
-				       : flock(fd, LOCK_UN));
+				OK(how ? set_lock(fd, F_SETLK, F_UNLCK, 0, 0) : flock(fd, LOCK_UN));
 			}
 			_exit(0);
 		}
@@ -304,8 +303,7 @@ static void locked_counter_loses_nothing(void)
 POSIX_MAIN(CHECK_ENTRY(flock_excludes_other_descriptions),
 	   CHECK_ENTRY(waiters_get_the_lock_when_its_holder_ends),
 	   CHECK_ENTRY(killed_holder_frees_its_locks),
-	   CHECK_ENTRY(record_locks_are_by_range_and_process),
-	   CHECK_ENTRY(deadlock_is_noticed),
+	   CHECK_ENTRY(record_locks_are_by_range_and_process), CHECK_ENTRY(deadlock_is_noticed),
 	   CHECK_ENTRY(waiting_can_be_interrupted),
 	   CHECK_ENTRY(description_locks_belong_to_the_description),
 	   CHECK_ENTRY(locked_counter_loses_nothing))

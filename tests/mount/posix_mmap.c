@@ -327,12 +327,8 @@ static void writing_from_a_mapping_of_the_file_itself(void)
 	free(want);
 }
 
-POSIX_MAIN(CHECK_ENTRY(shared_mapping_is_the_file),
-	   CHECK_ENTRY(stores_stay_in_the_file),
-	   CHECK_ENTRY(other_processes_see_stores),
-	   CHECK_ENTRY(private_mapping_keeps_its_stores),
-	   CHECK_ENTRY(mapping_needs_the_right_descriptor),
-	   CHECK_ENTRY(end_of_file_in_a_mapping),
-	   CHECK_ENTRY(punching_shows_in_the_mapping),
-	   CHECK_ENTRY(faults_find_cold_pages),
+POSIX_MAIN(CHECK_ENTRY(shared_mapping_is_the_file), CHECK_ENTRY(stores_stay_in_the_file),
+	   CHECK_ENTRY(other_processes_see_stores), CHECK_ENTRY(private_mapping_keeps_its_stores),
+	   CHECK_ENTRY(mapping_needs_the_right_descriptor), CHECK_ENTRY(end_of_file_in_a_mapping),
+	   CHECK_ENTRY(punching_shows_in_the_mapping), CHECK_ENTRY(faults_find_cold_pages),
 	   CHECK_ENTRY(writing_from_a_mapping_of_the_file_itself))

@@ -293,7 +293,10 @@ static int run_program(const char *path, const char *arg)
 
 	if (pid == 0) {
 		execl(path, path, arg, NULL);
-		_exit(100 + (errno == ETXTBSY ? 1 : errno == EACCES ? 2 : errno == ENOEXEC ? 3 : 4));
+		_exit(100 + (errno == ETXTBSY	? 1
+			     : errno == EACCES	? 2
+			     : errno == ENOEXEC ? 3
+						: 4));
 	}
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -467,18 +470,12 @@ static void many_files_open_at_once(void)
 	}
 }
 
-POSIX_MAIN(CHECK_ENTRY(truncating_open_empties),
-	   CHECK_ENTRY(exclusive_create_has_one_winner),
-	   CHECK_ENTRY(directory_flags),
-	   CHECK_ENTRY(access_mode_is_kept),
-	   CHECK_ENTRY(path_descriptors_only_name),
-	   CHECK_ENTRY(unlinked_file_lives_until_closed),
+POSIX_MAIN(CHECK_ENTRY(truncating_open_empties), CHECK_ENTRY(exclusive_create_has_one_winner),
+	   CHECK_ENTRY(directory_flags), CHECK_ENTRY(access_mode_is_kept),
+	   CHECK_ENTRY(path_descriptors_only_name), CHECK_ENTRY(unlinked_file_lives_until_closed),
 	   CHECK_ENTRY(many_unlinked_files_are_independent),
 	   CHECK_ENTRY(tmpfile_gets_a_name_when_linked),
 	   CHECK_ENTRY(descriptors_share_an_offset_when_duplicated),
-	   CHECK_ENTRY(programs_run_from_here),
-	   CHECK_ENTRY(running_program_is_not_written),
-	   CHECK_ENTRY(syncing_works_on_every_kind),
-	   CHECK_ENTRY(synchronous_writes_are_writes),
-	   CHECK_ENTRY(direct_io_works_or_is_refused_at_open),
-	   CHECK_ENTRY(many_files_open_at_once))
+	   CHECK_ENTRY(programs_run_from_here), CHECK_ENTRY(running_program_is_not_written),
+	   CHECK_ENTRY(syncing_works_on_every_kind), CHECK_ENTRY(synchronous_writes_are_writes),
+	   CHECK_ENTRY(direct_io_works_or_is_refused_at_open), CHECK_ENTRY(many_files_open_at_once))

@@ -399,8 +399,8 @@ static void set_id_bits_go_when_others_change_the_file(void)
 		const char *name;
 		void (*change)(int fd);
 	} ways[] = {
-		{"write", change_by_write},	{"pwrite", change_by_pwrite_at_end},
-		{"truncate", change_by_truncate}, {"extension", change_by_extension},
+		{"write", change_by_write},	    {"pwrite", change_by_pwrite_at_end},
+		{"truncate", change_by_truncate},   {"extension", change_by_extension},
 		{"fallocate", change_by_fallocate}, {"punch", change_by_punch},
 		{"O_TRUNC", change_by_open},
 	};
@@ -536,14 +536,12 @@ static void moving_a_directory_needs_write_on_it(void)
 	CHECK(exists("x/e"));
 }
 
-POSIX_MAIN(ROOT_CHECK_ENTRY(file_bits_are_enforced),
-	   ROOT_CHECK_ENTRY(denied_says_eacces),
+POSIX_MAIN(ROOT_CHECK_ENTRY(file_bits_are_enforced), ROOT_CHECK_ENTRY(denied_says_eacces),
 	   ROOT_CHECK_ENTRY(supplementary_groups_count),
 	   ROOT_CHECK_ENTRY(objects_belong_to_their_maker),
 	   ROOT_CHECK_ENTRY(sticky_directories_protect_names),
 	   ROOT_CHECK_ENTRY(setgid_directories_hand_on_their_group),
-	   ROOT_CHECK_ENTRY(chmod_is_for_the_owner),
-	   ROOT_CHECK_ENTRY(chown_rules),
+	   ROOT_CHECK_ENTRY(chmod_is_for_the_owner), ROOT_CHECK_ENTRY(chown_rules),
 	   ROOT_CHECK_ENTRY(chown_takes_set_id_bits),
 	   ROOT_CHECK_ENTRY(set_id_bits_go_when_others_change_the_file),
 	   ROOT_CHECK_ENTRY(access_answers_for_the_real_user),

@@ -330,15 +330,10 @@ static void crossing_directory_renames_neither_hang_nor_loop(void)
 	CHECK((exists("a") && exists("b")) || exists("a/b") || exists("b/a"));
 }
 
-POSIX_MAIN(CHECK_ENTRY(rename_gives_a_new_name),
-	   CHECK_ENTRY(rename_over_every_type),
-	   CHECK_ENTRY(replaced_file_loses_one_link),
-	   CHECK_ENTRY(replaced_directory_is_gone),
+POSIX_MAIN(CHECK_ENTRY(rename_gives_a_new_name), CHECK_ENTRY(rename_over_every_type),
+	   CHECK_ENTRY(replaced_file_loses_one_link), CHECK_ENTRY(replaced_directory_is_gone),
 	   CHECK_ENTRY(directory_does_not_move_below_itself),
-	   CHECK_ENTRY(two_names_of_one_file_stay_both),
-	   CHECK_ENTRY(noreplace_keeps_what_is_there),
-	   CHECK_ENTRY(exchange_swaps_every_pair_of_types),
-	   CHECK_ENTRY(unknown_flags_are_refused),
-	   CHECK_ENTRY(open_files_move_along),
-	   CHECK_ENTRY(replacing_is_atomic_for_readers),
+	   CHECK_ENTRY(two_names_of_one_file_stay_both), CHECK_ENTRY(noreplace_keeps_what_is_there),
+	   CHECK_ENTRY(exchange_swaps_every_pair_of_types), CHECK_ENTRY(unknown_flags_are_refused),
+	   CHECK_ENTRY(open_files_move_along), CHECK_ENTRY(replacing_is_atomic_for_readers),
 	   CHECK_ENTRY(crossing_directory_renames_neither_hang_nor_loop))

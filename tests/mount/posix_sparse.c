@@ -197,8 +197,9 @@ static void punched_ranges_read_as_zeros(void)
 {
 	static const struct {
 		off_t off, len;
-	} cuts[] = {{0, 4096},	    {10000, 1},	    {20000, 5000}, {MIB - 1, 2},
-		    {MIB, MIB},	    {3 * MIB - 77, 200000}, {131072, 131072}, {4 * MIB - 10, 100}};
+	} cuts[] = {{0, 4096},	      {10000, 1},	  {20000, 5000},
+		    {MIB - 1, 2},     {MIB, MIB},	  {3 * MIB - 77, 200000},
+		    {131072, 131072}, {4 * MIB - 10, 100}};
 	char *want = must_alloc(4 * MIB);
 	blkcnt_t before;
 	int fd;
@@ -327,12 +328,7 @@ static void many_islands(void)
 	close(fd);
 }
 
-POSIX_MAIN(CHECK_ENTRY(big_leading_hole_is_found),
-	   CHECK_ENTRY(trailing_hole_and_empty_file),
-	   CHECK_ENTRY(data_is_never_reported_as_a_hole),
-	   CHECK_ENTRY(fallocate_extends_with_zeros),
-	   CHECK_ENTRY(fallocate_says_why_not),
-	   CHECK_ENTRY(punched_ranges_read_as_zeros),
-	   CHECK_ENTRY(zeroed_ranges),
-	   CHECK_ENTRY(blocks_are_plausible),
-	   CHECK_ENTRY(many_islands))
+POSIX_MAIN(CHECK_ENTRY(big_leading_hole_is_found), CHECK_ENTRY(trailing_hole_and_empty_file),
+	   CHECK_ENTRY(data_is_never_reported_as_a_hole), CHECK_ENTRY(fallocate_extends_with_zeros),
+	   CHECK_ENTRY(fallocate_says_why_not), CHECK_ENTRY(punched_ranges_read_as_zeros),
+	   CHECK_ENTRY(zeroed_ranges), CHECK_ENTRY(blocks_are_plausible), CHECK_ENTRY(many_islands))

@@ -251,9 +251,6 @@ static void handles_open_what_they_name(void)
 	close(top);
 }
 
-POSIX_MAIN(CHECK_ENTRY(statfs_is_sane),
-	   CHECK_ENTRY(written_bytes_are_missing_from_the_free_ones),
-	   CHECK_ENTRY(statx_agrees_with_stat),
-	   CHECK_ENTRY(numbers_are_unique_and_stay),
-	   CHECK_ENTRY(sizes_of_all_kinds),
-	   ROOT_CHECK_ENTRY(handles_open_what_they_name))
+POSIX_MAIN(CHECK_ENTRY(statfs_is_sane), CHECK_ENTRY(written_bytes_are_missing_from_the_free_ones),
+	   CHECK_ENTRY(statx_agrees_with_stat), CHECK_ENTRY(numbers_are_unique_and_stay),
+	   CHECK_ENTRY(sizes_of_all_kinds), ROOT_CHECK_ENTRY(handles_open_what_they_name))

@@ -352,10 +352,10 @@ static void op_sync(struct file_test *t)
 
 static void *run_thread(void *arg)
 {
-	static void (*const ops[])(struct file_test *t) = {
-		op_write, op_write,	op_write,     op_read, op_read, op_read, op_truncate,
-		op_mapped, op_mapped,	op_fallocate, op_copy, op_append, op_seek, op_sync,
-		op_reopen, op_whole,
+	static void (*const ops[])(struct file_test * t) = {
+		op_write,    op_write,	op_write,  op_read,	 op_read, op_read,
+		op_truncate, op_mapped, op_mapped, op_fallocate, op_copy, op_append,
+		op_seek,     op_sync,	op_reopen, op_whole,
 	};
 	struct file_test *t = arg;
 

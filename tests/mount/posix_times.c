@@ -214,8 +214,9 @@ static void set_times(const char *name, int64_t atime, long ansec, int64_t mtime
 
 static void times_are_kept_to_the_nanosecond(void)
 {
-	static const int64_t secs[] = {0, 1, -1, -2000000000, 1234567890, 2147483647, 2147483648,
-				       4294967295, 4294967296, 15000000000};
+	static const int64_t secs[] = {0,	   1,	       -1,	   -2000000000,
+				       1234567890, 2147483647, 2147483648, 4294967295,
+				       4294967296, 15000000000};
 	static const char *const names[] = {"f", "d", "l", "p"};
 	struct stat st;
 
@@ -394,8 +395,7 @@ static void reading_moves_atime_once(void)
 	read_some("f", 0);
 	st = STAT("f");
 	first = st.st_atim;
-	CHECKF(first.tv_sec > 1000000, "atime is still %lld after a read",
-	       (long long)first.tv_sec);
+	CHECKF(first.tv_sec > 1000000, "atime is still %lld after a read", (long long)first.tv_sec);
 	EQ(st.st_mtim.tv_sec, 2000);
 	tick();
 	read_some("f", 0);
@@ -443,13 +443,9 @@ static void listing_and_readlink_move_atime(void)
 POSIX_MAIN(CHECK_ENTRY(making_a_name_moves_the_parent),
 	   CHECK_ENTRY(removing_a_name_moves_the_parent_and_the_object),
 	   CHECK_ENTRY(rename_moves_both_parents_and_the_object),
-	   CHECK_ENTRY(changing_bytes_moves_both),
-	   CHECK_ENTRY(changing_attributes_moves_ctime),
-	   CHECK_ENTRY(looking_moves_nothing),
-	   CHECK_ENTRY(new_objects_are_stamped_now),
-	   CHECK_ENTRY(times_are_kept_to_the_nanosecond),
-	   CHECK_ENTRY(utime_now_and_omit),
+	   CHECK_ENTRY(changing_bytes_moves_both), CHECK_ENTRY(changing_attributes_moves_ctime),
+	   CHECK_ENTRY(looking_moves_nothing), CHECK_ENTRY(new_objects_are_stamped_now),
+	   CHECK_ENTRY(times_are_kept_to_the_nanosecond), CHECK_ENTRY(utime_now_and_omit),
 	   CHECK_ENTRY(times_set_before_close_stay),
-	   ROOT_CHECK_ENTRY(setting_times_needs_permission),
-	   CHECK_ENTRY(reading_moves_atime_once),
+	   ROOT_CHECK_ENTRY(setting_times_needs_permission), CHECK_ENTRY(reading_moves_atime_once),
 	   CHECK_ENTRY(listing_and_readlink_move_atime))

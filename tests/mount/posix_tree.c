@@ -76,7 +76,8 @@ static void expect(struct tree_test *t, int line, long ret, int want, const char
 		verdict(__FILE__, line, true, "%s", "");
 		return;
 	}
-	snprintf(text, sizeof(text), "expected %s, seen %s", want ? strerrorname_np(want) : "success",
+	snprintf(text, sizeof(text), "expected %s, seen %s",
+		 want ? strerrorname_np(want) : "success",
 		 seen ? strerrorname_np(seen) : "success");
 	fail_at(t, line, text, path);
 }
@@ -85,8 +86,8 @@ static void expect(struct tree_test *t, int line, long ret, int want, const char
 
 static void remember(struct tree_test *t, const char *op, const char *a, const char *b)
 {
-	snprintf(t->history[t->nr_ops % NR_HISTORY], HISTORY_TEXT, "%ld: %s %s %s", t->nr_ops, op, a,
-		 b);
+	snprintf(t->history[t->nr_ops % NR_HISTORY], HISTORY_TEXT, "%ld: %s %.80s %.80s", t->nr_ops,
+		 op, a, b);
 	t->nr_ops++;
 }
 
@@ -199,7 +200,8 @@ static void make_inode(struct tree_test *t, int dir, int name, mode_t type, cons
 static void op_make(struct tree_test *t)
 {
 	static const mode_t types[] = {S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFLNK, S_IFIFO};
-	static const char *const ops[] = {"create", "create", "mkdir", "mkdir", "symlink", "mkfifo"};
+	static const char *const ops[] = {"create", "create",  "mkdir",
+					  "mkdir",  "symlink", "mkfifo"};
 	int dir = pick_dir(t), name = below(t, NR_NAMES), kind = below(t, 6);
 	char path[PATH_MAX];
 	long ret;
@@ -314,8 +316,11 @@ static void op_rename(struct tree_test *t)
 		return;
 	path_of(t, from_dir, from, path, sizeof(path));
 	path_of(t, to_dir, to, to_path, sizeof(to_path));
-	remember(t, flags == 0 ? "rename" : flags == RENAME_EXCHANGE ? "exchange" : "noreplace", path,
-		 to_path);
+	remember(t,
+		 flags == 0		    ? "rename"
+		 : flags == RENAME_EXCHANGE ? "exchange"
+					    : "noreplace",
+		 path, to_path);
 	EXPECT(renameat2(AT_FDCWD, path, AT_FDCWD, to_path, flags), want, path);
 	if (want || src == dst)
 		return;
@@ -504,17 +509,17 @@ static void op_chaos(struct tree_test *t)
 			ret = -1;
 		}
 	}
-	if (ret == -1 && errno != ENOENT && errno != EEXIST && errno != ENOTDIR && errno != EISDIR &&
-	    errno != ENOTEMPTY && errno != EPERM && errno != EINVAL)
+	if (ret == -1 && errno != ENOENT && errno != EEXIST && errno != ENOTDIR &&
+	    errno != EISDIR && errno != ENOTEMPTY && errno != EPERM && errno != EINVAL)
 		fail_at(t, __LINE__, strerrorname_np(errno), "shared");
 }
 
 static void run_process(int idx, uint64_t seed, double deadline)
 {
-	static void (*const ops[])(struct tree_test *t) = {
-		op_make, op_make,  op_make,  op_make,	    op_remove, op_remove, op_link,
-		op_link, op_write, op_write, op_attributes, op_rename, op_rename, op_rename,
-		op_chaos,
+	static void (*const ops[])(struct tree_test * t) = {
+		op_make,       op_make,	  op_make,   op_make,	op_remove,
+		op_remove,     op_link,	  op_link,   op_write,	op_write,
+		op_attributes, op_rename, op_rename, op_rename, op_chaos,
 	};
 	struct tree_test *t = must_alloc(sizeof(*t));
 	char name[16];

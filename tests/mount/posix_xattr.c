@@ -272,12 +272,9 @@ static void security_attributes_are_kept(void)
 	EQ(OK(getxattr("f", "security.matfs-test", seen, sizeof(seen))), 1);
 }
 
-POSIX_MAIN(CHECK_ENTRY(set_get_replace_remove),
-	   CHECK_ENTRY(names_have_limits),
-	   CHECK_ENTRY(all_names_are_listed),
-	   CHECK_ENTRY(values_up_to_64_kib),
+POSIX_MAIN(CHECK_ENTRY(set_get_replace_remove), CHECK_ENTRY(names_have_limits),
+	   CHECK_ENTRY(all_names_are_listed), CHECK_ENTRY(values_up_to_64_kib),
 	   CHECK_ENTRY(attributes_belong_to_the_file_not_its_name),
 	   ROOT_CHECK_ENTRY(user_attributes_are_for_files_and_directories),
 	   ROOT_CHECK_ENTRY(permission_of_user_attributes_is_that_of_the_file),
-	   ROOT_CHECK_ENTRY(trusted_is_for_root),
-	   ROOT_CHECK_ENTRY(security_attributes_are_kept))
+	   ROOT_CHECK_ENTRY(trusted_is_for_root), ROOT_CHECK_ENTRY(security_attributes_are_kept))

@@ -6,6 +6,7 @@
 #   STRESS_SECONDS  how long each random test runs (default 20)
 #   POSIX_OPTIONS   mount options in place of raid=5
 
+# shellcheck source=tests/mount/lib.sh
 . "${SRC_DIR:?}/tests/mount/lib.sh"
 
 need_fuse
@@ -41,7 +42,7 @@ mount_matfs "$options,shards=$shards" || fail "cannot mount"
 chmod 755 "$mnt"
 
 for program in "$programs"/posix_*; do
-	[ -f "$program" ] && [ -x "$program" ] || continue
+	[ -x "$program" ] || continue
 	case ${program##*/} in
 	posix_persist) ;;
 	posix_stress | posix_tree)
