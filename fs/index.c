@@ -21,9 +21,11 @@
 #define READERS_KEPT 64
 #define READERS_MAX  2048
 
-/* Allocated beyond what is in use before a transaction begins: no single operation touches as much. */
-#define ROOM_LEN  (16 * MIB)
-#define ROOM_STEP (64 * MIB)
+/* Allocated beyond what is in use when a transaction begins, and kept ahead of it as it grows. */
+#define ROOM_LEN  (4 * MIB)
+#define ROOM_STEP (16 * MIB)
+/* Pages that one put or del may take, besides its value: a path from root to leaf, split, and free-list pages. */
+#define PAGES_PER_CHANGE 6
 
 enum record_op {
 	RECORD_PUT = 1,
@@ -48,7 +50,9 @@ struct index {
 struct index_txn {
 	struct index *index;
 	MDB_txn *txn;
-	bool write;
+	/* What a transaction has grown by shows in index_used() only after its commit: a bound on it, and what of it
+	 * has been looked after. */
+	uint64_t grown, checked;
 };
 
 struct index_cursor {
@@ -372,7 +376,7 @@ int index_begin(struct index *x, struct index_txn **out)
 	if (!t)
 		return -ENOMEM;
 	t->index = x;
-	t->write = true;
+	t->checked = ROOM_LEN / 2;
 	err = index_errno(mdb_txn_begin(x->env, NULL, 0, &t->txn));
 	if (err)
 		return err;
@@ -386,13 +390,31 @@ int index_begin(struct index *x, struct index_txn **out)
 	return 0;
 }
 
+static int index_grow(struct index_txn *t, size_t val_len)
+{
+	t->grown += PAGES_PER_CHANGE * t->index->page_len + val_len;
+	if (t->grown <= t->checked)
+		return 0;
+	t->checked = t->grown + ROOM_LEN / 2;
+	return index_room(t->index, t->grown + ROOM_LEN);
+}
+
 static int index_store(struct index_txn *t, const uint8_t *key, size_t key_len, const void *val, size_t len,
 		       unsigned flags)
 {
 	MDB_val k = { .mv_size = key_len, .mv_data = (void *)key };
 	MDB_val v = { .mv_size = len, .mv_data = (void *)val };
+	int err = index_grow(t, len);
 
-	return index_errno(mdb_put(t->txn, t->index->dbi, &k, &v, flags));
+	return err ? err : index_errno(mdb_put(t->txn, t->index->dbi, &k, &v, flags));
+}
+
+static int index_remove(struct index_txn *t, const uint8_t *key, size_t key_len)
+{
+	MDB_val k = { .mv_size = key_len, .mv_data = (void *)key };
+	int err = index_grow(t, 0);
+
+	return err ? err : index_errno(mdb_del(t->txn, t->index->dbi, &k, NULL));
 }
 
 int index_put(struct index_txn *t, const struct key *key, const void *val, size_t len)
@@ -404,8 +426,7 @@ int index_put(struct index_txn *t, const struct key *key, const void *val, size_
 
 int index_del(struct index_txn *t, const struct key *key)
 {
-	MDB_val k = { .mv_size = key->len, .mv_data = (void *)key->b };
-	int err = index_errno(mdb_del(t->txn, t->index->dbi, &k, NULL));
+	int err = index_remove(t, key->b, key->len);
 
 	return err ? err : record_add(&t->index->pending, RECORD_DEL, key->b, key->len, NULL, 0);
 }
@@ -479,9 +500,7 @@ int record_len(const uint8_t *rec, size_t len, size_t *out)
 static int index_replay(struct index_txn *t, const uint8_t *rec, size_t len, unsigned flags)
 {
 	struct rbuf r = rbuf_init(rec, len);
-	/* What a transaction has grown by shows in index_used() only after its commit. */
-	uint64_t grown = 0, checked = ROOM_LEN / 2;
-	int err = index_room(t->index, ROOM_LEN);
+	int err = 0;
 
 	while (!err && r.pos < r.len) {
 		struct record c;
@@ -489,19 +508,10 @@ static int index_replay(struct index_txn *t, const uint8_t *rec, size_t len, uns
 		err = record_next(&r, &c);
 		if (err)
 			break;
-		grown += 4 * t->index->page_len + c.val_len;
-		if (grown > checked) {
-			checked = grown + ROOM_LEN / 2;
-			err = index_room(t->index, grown + ROOM_LEN);
-			if (err)
-				break;
-		}
 		if (c.op == RECORD_PUT) {
 			err = index_store(t, c.key, c.key_len, c.val, c.val_len, flags);
 		} else {
-			MDB_val k = { .mv_size = c.key_len, .mv_data = (void *)c.key };
-
-			err = index_errno(mdb_del(t->txn, t->index->dbi, &k, NULL));
+			err = index_remove(t, c.key, c.key_len);
 			err = err == -ENOENT ? 0 : err;
 		}
 	}
