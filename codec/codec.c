@@ -29,8 +29,8 @@
  * rest (topo_f32 of the corpus). */
 #define TRUST_MAX 4
 
-/* Extents stored unprobed after a search in vain: 1, 3, 7, 15, 31. A search takes about as long as
- * storing one extent raw takes without it. */
+/* Extents stored with no search after one in vain: 1, 3, 7, 15, 31. Such a search takes as long as
+ * storing one or two extents raw. */
 #define DULL_MAX 5
 
 /* Less than this is not looked at: what a frame adds is most of what it could save. */
@@ -200,7 +200,7 @@ static int choose(const struct codec_opts *opts, struct codec_hint *hint, uint64
 		return 0;
 	if (hint->skip) {
 		hint->skip--;
-		if (!probe_glance(raw, raw_len))
+		if (raw_len < PROBE_GLANCE_MIN || !probe_glance(raw, raw_len))
 			return 0;
 		hint->skip = 0;
 	}

@@ -97,13 +97,15 @@ int codec_zstd_unpack(const uint8_t *src, size_t len, uint8_t *raw, size_t raw_l
 uint8_t *codec_zstd_buffer(size_t len)
 {
 	struct codec_zstd *z = state();
+	uint8_t *buf;
 
 	if (!z)
 		return NULL;
-	if (z->buf_len < len) {
-		free(z->buf);
-		z->buf = malloc(len);
-		z->buf_len = z->buf ? len : 0;
-	}
-	return z->buf;
+	if (z->buf_len >= len)
+		return z->buf;
+	buf = malloc(len);
+	free(z->buf);
+	z->buf = buf;
+	z->buf_len = buf ? len : 0;
+	return buf;
 }

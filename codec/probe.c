@@ -7,7 +7,7 @@
  *
  * The glance counts bytes and compares the chance that two of them are equal with 1/256, which it
  * is when all are equally likely. For spreads near even, an excess of x over that is x / (2 ln 2)
- * bits of entropy a byte; no logarithms needed, and 4096 bytes give it to within a per cent. */
+ * bits of entropy a byte; no logarithms needed, and 2048 bytes give it to within a few per cent. */
 #include "codec/probe.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "codec/planes.h"
 #include "conf/base.h"
 
-#define LOOK_LEN    4096u /* bytes counted by a quick look ... */
+#define LOOK_LEN    2048u /* bytes counted by a quick look ... */
 #define LOOK_PIECES 4u	  /* ... in as many pieces, evenly spread */
 
 #define SAMPLE_LEN    (64u << 10) /* compressed by a search ... */
@@ -25,6 +25,9 @@
 
 /* A larger width has to save 1 part in this of the sample: it is easily fooled, and slower. */
 #define WIDTH_PART 200u
+
+/* A sample that shrinks by less than 1 part in this is noise. */
+#define NOISE_PART 256u
 
 bool probe_is_fill(const uint8_t *raw, size_t len)
 {
@@ -135,27 +138,39 @@ static int try_width(const uint8_t *sample, size_t len, unsigned w, unsigned pha
 int probe_search(const uint8_t *raw, size_t len, unsigned widths, unsigned phase, uint8_t *work,
 		 struct probe *found)
 {
+	static const uint8_t order[] = {1, PLANES_MAX, 4, 2};
 	uint8_t *planes = work + round_up(sample_len(len), 64);
 	uint8_t *packed = planes + round_up(sample_len(len), 64);
 	size_t n = gather(work, raw, len, phase);
-	size_t best = SIZE_MAX;
+	size_t best = SIZE_MAX, least = SIZE_MAX;
+	size_t cost[PLANES_MAX + 1];
 	/* Gathered pieces begin with an item; a short extent is taken as it is. */
 	unsigned at = len < SAMPLE_LEN + phase ? phase : 0;
+	unsigned nr_tried = 0;
+	uint8_t width = 1;
 
-	for (unsigned w = 1; w <= PLANES_MAX; w *= 2) {
-		size_t cost;
+	/* The least and the largest first: where neither gains, those between are not tried. */
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		unsigned w = order[i];
 		int err;
 
-		if (!(widths & PROBE_WIDTH(w)))
+		cost[w] = SIZE_MAX;
+		if (!(widths & PROBE_WIDTH(w)) || (nr_tried >= 2 && least > n - n / NOISE_PART))
 			continue;
-		err = try_width(work, n, w, at % w, planes, packed, &cost);
+		err = try_width(work, n, w, at % w, planes, packed, &cost[w]);
 		if (err)
 			return err;
-		if (best == SIZE_MAX || cost + n / WIDTH_PART < best) {
-			best = cost;
-			found->width = (uint8_t)w;
+		least = MIN(least, cost[w]);
+		nr_tried++;
+	}
+	for (unsigned w = 1; w <= PLANES_MAX; w *= 2) {
+		if (cost[w] == SIZE_MAX)
+			continue;
+		if (best == SIZE_MAX || cost[w] + n / WIDTH_PART < best) {
+			best = cost[w];
+			width = (uint8_t)w;
 		}
 	}
-	found->pays = best <= probe_limit(n);
+	*found = (struct probe){.pays = best <= probe_limit(n), .width = width};
 	return 0;
 }

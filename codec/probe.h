@@ -26,10 +26,14 @@ static inline size_t probe_limit(size_t raw_len)
 	return raw_len - (size_t)div_up(raw_len * 3, 100);
 }
 
+/* Extents shorter than this are not worth a glance: it would cost more than the 3 % of copying and
+ * summing them that noise may cost. */
+#define PROBE_GLANCE_MIN (512u << 10)
+
 /* True when every byte is the same. Costs a few bytes' look unless the first ones are. */
 bool probe_is_fill(const uint8_t *raw, size_t len);
 
-/* A glance at 4 KiB of @len bytes: true when single bytes are so unevenly spread that coding them
+/* A glance at 2 KiB of @len bytes: true when single bytes are so unevenly spread that coding them
  * alone would pay. Takes 1 us. */
 bool probe_glance(const uint8_t *raw, size_t len);
 

@@ -208,17 +208,17 @@ static void a_told_width_gives_the_phase(void **state)
 }
 
 /* Encode @nr extents of one kind in a row; how many of them were stored raw? */
-static int nr_raw(struct codec_hint *hint, enum sample kind, int nr, struct rng *r)
+static int count_raw(struct codec_hint *hint, enum sample kind, size_t len, int nr, struct rng *r)
 {
-	static uint8_t raw[65536];
+	static uint8_t raw[PROBE_GLANCE_MIN];
 	int nr_raw = 0;
 
 	for (int i = 0; i < nr; i++) {
 		struct codec_out out;
 		struct guarded enc;
 
-		sample_fill(raw, sizeof(raw), kind, 0, r);
-		enc = through(&automatic, hint, 0, raw, sizeof(raw), &out);
+		sample_fill(raw, len, kind, 0, r);
+		enc = through(&automatic, hint, 0, raw, len, &out);
 		nr_raw += out.kind == CODEC_KIND_RAW;
 		guarded_free(&enc);
 	}
@@ -233,18 +233,18 @@ static void noise_is_left_alone_and_its_end_is_noticed(void **state)
 
 	(void)state;
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(nr_raw(&hint, SAMPLE_RANDOM, 1, &r), 1);
+		assert_int_equal(count_raw(&hint, SAMPLE_RANDOM, 65536, 1, &r), 1);
 		longest = MAX(longest, hint.skip);
 	}
 	assert_int_equal(longest, 31);
 	/* Uneven bytes are seen at once, even in the midst of a skip. */
 	hint.skip = 31;
-	assert_int_equal(nr_raw(&hint, SAMPLE_TEXT, 1, &r), 0);
+	assert_int_equal(count_raw(&hint, SAMPLE_TEXT, PROBE_GLANCE_MIN, 1, &r), 0);
 	assert_int_equal(hint.skip, 0);
 	/* Numbers need a search: at the end of the skip at the latest. */
-	assert_int_equal(nr_raw(&hint, SAMPLE_RANDOM, 200, &r), 200);
-	assert_true(nr_raw(&hint, SAMPLE_FLOAT64, 40, &r) <= 31);
-	assert_int_equal(nr_raw(&hint, SAMPLE_FLOAT64, 10, &r), 0);
+	assert_int_equal(count_raw(&hint, SAMPLE_RANDOM, 65536, 200, &r), 200);
+	assert_true(count_raw(&hint, SAMPLE_FLOAT64, 65536, 40, &r) <= 31);
+	assert_int_equal(count_raw(&hint, SAMPLE_FLOAT64, 65536, 10, &r), 0);
 }
 
 static void a_file_that_changes_its_numbers_is_followed(void **state)
@@ -253,11 +253,11 @@ static void a_file_that_changes_its_numbers_is_followed(void **state)
 	struct codec_hint hint = {0};
 
 	(void)state;
-	nr_raw(&hint, SAMPLE_FLOAT32, 40, &r);
+	count_raw(&hint, SAMPLE_FLOAT32, 65536, 40, &r);
 	assert_int_equal(hint.width, 4);
-	nr_raw(&hint, SAMPLE_FLOAT64, 20, &r);
+	count_raw(&hint, SAMPLE_FLOAT64, 65536, 20, &r);
 	assert_int_equal(hint.width, 8);
-	nr_raw(&hint, SAMPLE_TEXT, 20, &r);
+	count_raw(&hint, SAMPLE_TEXT, 65536, 20, &r);
 	assert_int_equal(hint.width, 1);
 }
 

@@ -112,6 +112,25 @@ static void a_search_keeps_to_the_widths_asked(void **state)
 	guarded_free(&g);
 }
 
+/* Plain, these are noise: that must not end the search before the planes had their turn. */
+static void a_told_width_is_tried(void **state)
+{
+	struct rng r = {5};
+	struct guarded g = guarded_new(100000, GUARD_ABOVE);
+	struct probe found;
+
+	(void)state;
+	for (size_t i = 0; i < g.len; i++)
+		g.p[i] = (uint8_t)(i % 2 ? i / 391 : rng_next(&r));
+	found = search(g.p, g.len, PROBE_WIDTH(1) | PROBE_WIDTH(2), 0);
+	assert_int_equal(found.width, 2);
+	assert_true(found.pays);
+	found = search(g.p, g.len, PROBE_WIDTH(1) | PROBE_WIDTH(2) | PROBE_WIDTH(4), 0);
+	assert_int_equal(found.width, 2);
+	assert_true(found.pays);
+	guarded_free(&g);
+}
+
 static void a_search_survives_every_length_and_phase(void **state)
 {
 	struct rng r = rng_seeded(__func__);
@@ -149,6 +168,7 @@ int main(void)
 		cmocka_unit_test(a_glance_reads_only_what_is_there),
 		cmocka_unit_test(a_search_finds_the_width),
 		cmocka_unit_test(a_search_keeps_to_the_widths_asked),
+		cmocka_unit_test(a_told_width_is_tried),
 		cmocka_unit_test(a_search_survives_every_length_and_phase),
 		cmocka_unit_test(the_limit_is_three_per_cent),
 	};
