@@ -185,6 +185,31 @@ static void sort_descending(uint64_t *b, unsigned nr)
 	}
 }
 
+/* A stripe of u blocks takes (1 + m) * u of space at most, on any width between 1 + m and the widest, equal parts from
+ * each. So q shards take q / widest of it at least, or, seen from the others: those without the q largest must have
+ * room for all but that. */
+uint64_t layout_promise(const uint64_t *room, unsigned nr, unsigned m, unsigned k_max)
+{
+	unsigned cap = MIN(k_max + m, (unsigned)STRIPE_WIDTH_MAX);
+	unsigned widest = MIN(nr, cap);
+	uint64_t most = UINT64_MAX;
+	uint64_t sorted[SHARD_MAX];
+	uint64_t sum = 0;
+
+	if (widest < 1 + m)
+		return 0;
+	memcpy(sorted, room, nr * sizeof(*sorted));
+	sort_descending(sorted, nr);
+	for (unsigned i = 0; i < nr; i++)
+		sum += sorted[i];
+	for (unsigned q = 0; q <= m; q++) {
+		/* Blocks are fewer than 2^52, so this cannot overflow. */
+		most = MIN(most, sum * widest / ((1 + m) * (widest - q)));
+		sum -= sorted[q];
+	}
+	return most;
+}
+
 static bool units_fit(const uint64_t *b, unsigned nr, unsigned width, uint64_t t)
 {
 	uint64_t sum = 0;
@@ -213,11 +238,6 @@ static uint64_t units_most(const uint64_t *b, unsigned nr, unsigned width, uint6
 			high = mid - 1;
 	}
 	return low;
-}
-
-uint64_t layout_units(const uint64_t *blocks, unsigned nr, unsigned width)
-{
-	return nr < width ? 0 : units_most(blocks, nr, width, UINT64_MAX);
 }
 
 static uint64_t taken_above(const uint64_t *b, unsigned nr, uint64_t level, uint64_t t)

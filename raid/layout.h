@@ -42,8 +42,10 @@ unsigned layout_width(unsigned nr, unsigned m, unsigned k_max, uint32_t len);
 int layout_choose(const struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max, uint32_t len, uint64_t gen,
 		  struct layout *out);
 
-/* The most units of @width blocks, each on another shard, that fit on shards with @blocks[0..nr) free (in any order). */
-uint64_t layout_units(const uint64_t *blocks, unsigned nr, unsigned width);
+/* How many blocks of stripes fit on shards with @room[0..nr) free (in any order), counted before parity and whatever
+ * their lengths: each stripe counts as the blocks of one copy, layout_blocks(len, 1). Holds for chunks that can be cut
+ * anywhere, as with layout_fill(). Each block taken from a shard lowers it by one at most. */
+uint64_t layout_promise(const uint64_t *room, unsigned nr, unsigned m, unsigned k_max);
 
 /* How many of @want stripes of @len bytes fit at once on shards with @blocks[0..nr) free, written as layout_choose()
  * does, as if chunks could be cut anywhere; their blocks are taken from @blocks, whose order changes. The caller subtracts a chunk a shard

@@ -45,7 +45,7 @@ struct raid_params {
 	unsigned wait_s;	   /* how long to wait for missing shards */
 	bool create;		   /* make a volume when every directory is empty */
 	bool degraded;		   /* go on with shards missing when redundancy suffices */
-	bool salvage;		   /* go on, read-only, with whatever is there */
+	bool salvage;		   /* go on with whatever is there; read-only always */
 	bool rdonly;		   /* change nothing on the shards; lock shared */
 };
 #define RAID_LEVEL_ANY 0xff
@@ -53,7 +53,9 @@ struct raid_params {
 /* Create or open. On failure @why (at least 512 bytes) has one line for the user: what, where, why and what now, and
  * nothing on any shard has been changed (checks come before the first write).
  * -EINVAL (disagreement with what is there, nested, twice), -EBUSY (locked), -ENOTEMPTY, -EOPNOTSUPP (no hole
- * punching), -ENODEV (shards missing), -EACCES, -EROFS, -EBADMSG (no valid superblock or log), ... */
+ * punching), -ENODEV (shards missing), -EACCES, -EROFS, -EBADMSG (no valid superblock or log), -ESTALE (the shards have
+ * been written separately and disagree), -EPROTONOSUPPORT (made by a newer matfs), -ENOENT (no volume there, and
+ * @create is not given), ... */
 int raid_open(const struct raid_params *p, struct raid **out, char *why, size_t why_len);
 
 /* Everything synced by the caller already. @clean: leave the mark of a clean stop. */
@@ -134,35 +136,50 @@ struct raid_space {
 };
 int raid_space(struct raid *r, struct raid_space *out);
 
-/* Promise that stripes of @len stored bytes (each at most an extent and its head) can be written later: -ENOSPC when
- * not. Each raid_reserve() is ended by one raid_unreserve() of the same @len, after the write.
- * The metadata's own reserve is never given out. Cheap: no system call most of the time. */
+/* Promise that stripes can be written later: -ENOSPC when not.
+ * @len  the sum of their stored bytes, each rounded up to blocks and one block more (for its head)
+ * What was promised in several calls may be given back in one, or in parts: after the write, or instead of it. The
+ * metadata's own reserve is never given out. Parity is reckoned in its most wasteful form, so near the end what is
+ * promised and not yet written may be refused once more than it will take: write it, give it back, and ask again.
+ * Cheap: no system call most of the time. */
 int raid_reserve(struct raid *r, uint64_t len);
 void raid_unreserve(struct raid *r, uint64_t len);
 
 /* ---- the log: batches in a chain, on every shard ---- */
 
+#define RAID_BATCH_MAX ((size_t)(256 * MIB)) /* bytes of a batch, at most */
+
 /* Append one batch; returns when every shard of the epoch has it on disk. One call at a time.
- * @seq  out: its sequence number, one more than the last one's
- * -ENOSPC, -EIO (too few shards left), -EROFS. After a failure other than -ENOSPC the volume is read-only. */
+ * @seq  out: its sequence number, greater than the last one's; usually one more, but a shard that rejoins takes a
+ *       number for itself
+ * -EINVAL (longer than RAID_BATCH_MAX), -ENOMEM, -ENOSPC: it may be tried again. -EIO (too few shards left), -EROFS:
+ * the volume is read-only from here on. A batch that failed may still be there after a crash, until a later append
+ * succeeds. */
 int raid_log_append(struct raid *r, const struct iovec *iov, unsigned nr_iov, uint64_t *seq);
 
-/* Call @fn for each batch with a sequence number >= @from, in order; only before the first append. The bytes are
- * borrowed. A non-zero return of @fn stops and is returned. -EBADMSG: @from is not there any more. */
+/* Call @fn for each batch with a sequence number >= @from, in order; only before the first append and checkpoint. The
+ * bytes are borrowed. A non-zero return of @fn stops and is returned. -EBADMSG: @from is not there any more, or one
+ * after it is damaged on every shard; @fn was not called then. After an open with salvage it goes as far as it can and
+ * says so through log_error(). */
 int raid_log_replay(struct raid *r, uint64_t from,
 		    int (*fn)(void *arg, uint64_t seq, const uint8_t *data, size_t len), void *arg);
 
-uint64_t raid_log_next(const struct raid *r); /* the sequence number of the next append */
+uint64_t raid_log_next(const struct raid *r);  /* the sequence number of the next append, or less than it */
 uint64_t raid_log_bytes(const struct raid *r); /* held by log files on one shard */
 
 /* ---- checkpoints: a full image, on every shard, that replaces the log before a sequence number ---- */
 
 struct checkpoint;
-/* One at a time; runs beside appends. The image says: replay batches from @seq on. */
+/* True while a checkpoint would mend something: a shard that came back stale rejoins with it, a copy that was found
+ * damaged is replaced by it. To be asked after the open and now and then; one that fails may be tried again later. */
+bool raid_wants_checkpoint(struct raid *r);
+
+/* One at a time; runs beside appends. The image says: replay batches from @seq on; raid_log_next() at most, not less
+ * than the last one's. -EINVAL, -ENOMEM, -ENOSPC, -EIO, -EROFS. */
 int raid_checkpoint_begin(struct raid *r, uint64_t seq, struct checkpoint **out);
 int raid_checkpoint_write(struct checkpoint *c, const void *data, size_t len);
-/* Make it durable and the newest, then drop checkpoints but the last two and log files that both do not need.
- * Frees @c in any case. */
+/* Make it durable and the newest, then drop checkpoints but the last two and log files that both do not need; shards
+ * that were stale and have it are members of the next epoch. Frees @c in any case. -ENOSPC: as if it had not been. */
 int raid_checkpoint_commit(struct checkpoint *c);
 void raid_checkpoint_abort(struct checkpoint *c);
 

@@ -3,15 +3,14 @@
  * For each shard there is a limit: the count of blocks given out by its segments at which it will be full, as of the
  * last look at the file system. What is free now is the limit less the count now, without a system call.
  *
- * A promise names no shards, so it must hold for every order in which promised stripes are written. Two bounds:
+ * A promise names neither shards nor stripes, so it must hold for every way to use it: promised blocks are counted as
+ * if written in the most wasteful form, 1 + m copies, and layout_promise() says how many of those fit. The limit of
+ * promises and blocks given out together is kept as one number: as a block given out lowers what fits by one at most,
+ * that number only errs towards no, and while it says yes nothing else is looked at, without a lock. When it says no,
+ * the count is made anew from what each shard has now.
  *
- *   quick  every promised stripe counted in its most wasteful form (1 + m copies), against the units of that width that
- *          fit, less all that was given out since. An allocated block takes away one unit at most, so this bound only
- *          errs towards no. It needs no lock; while it says yes nothing else is looked at.
- *   exact  under the lock, the promised stripes by length, laid out as layout_choose() would; one chunk of the longest
- *          is held back on each shard, for what cutting into whole chunks costs.
- *
- * Behind both stands the metadata's reserve, which a promised write may touch before it fails (space_cands()). */
+ * What cutting into whole chunks costs is held back on each shard: one chunk, but no more than what is promised. Behind
+ * that stands the metadata's reserve, which a promised write may touch before it fails (space_cands()). */
 #include "raid/space.h"
 
 #include <assert.h>
@@ -26,9 +25,6 @@
 #define AHEAD_PART 32 /* of what is free is allocated ahead on one shard */
 #define META_DEFAULT (32 * MIB)
 #define META_PART    32 /* of the shard is kept for metadata, at most */
-
-/* Lengths of promised stripes, in blocks. */
-#define NR_CLASSES (RAID_STRIPE_MAX / BLOCK_LEN + 1)
 
 /* What encoding may add to an extent. */
 #define EXTENT_HEAD_MAX 4096
@@ -47,9 +43,8 @@ struct space {
 	atomic_uint_fast64_t looked_online; /* r->online then */
 	atomic_bool looking;		    /* someone refreshes old numbers: the others go on with them */
 	atomic_bool stale;
-	atomic_uint_fast64_t quick_limit; /* of promised units and blocks given out on all shards */
-	atomic_uint_fast64_t promised_units, promised_bytes;
-	atomic_uint promised[NR_CLASSES]; /* stripes by length, rounded up to blocks */
+	atomic_uint_fast64_t quick_limit; /* of promised blocks and blocks given out on all shards */
+	atomic_uint_fast64_t promised;	  /* bytes */
 	atomic_uint_fast64_t meta;
 };
 
@@ -143,11 +138,19 @@ static bool still_full(struct space_shard *ss, uint64_t avail)
 	return false;
 }
 
+/* Blocks that can be promised on shards with @room, which is changed; no chunk is longer than @chunk. */
+static uint64_t promisable(struct raid *r, uint64_t *room, unsigned nr, uint64_t chunk)
+{
+	unsigned m = space_parity(r);
+
+	for (unsigned i = 0; i < nr; i++)
+		room[i] -= MIN(room[i], chunk);
+	return layout_promise(room, nr, m, space_k_max(r, m));
+}
+
 static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 {
 	struct space *sp = r->space;
-	unsigned width = 1 + space_parity(r);
-	uint32_t chunk = layout_blocks(r->geo.extent_len + EXTENT_HEAD_MAX, 1);
 	uint64_t room[SHARD_MAX];
 	unsigned nr = 0;
 	struct look l;
@@ -170,9 +173,10 @@ static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 			deep_blocks = free_blocks = l.ahead[i];
 		atomic_store(&ss->limit, l.allocated[i] + free_blocks);
 		atomic_store(&ss->deep, l.allocated[i] + deep_blocks);
-		room[nr++] = free_blocks > chunk ? free_blocks - chunk : 0;
+		room[nr++] = free_blocks;
 	}
-	atomic_store(&sp->quick_limit, given + layout_units(room, nr, width));
+	atomic_store(&sp->quick_limit,
+		     given + promisable(r, room, nr, layout_blocks(r->geo.extent_len + EXTENT_HEAD_MAX, 1)));
 	atomic_store(&sp->looked_online, atomic_load(&r->online));
 	atomic_store(&sp->looked_ns, mono_ns());
 }
@@ -303,91 +307,35 @@ void space_free(struct raid *r)
 
 /* ---- promises ---- */
 
-static size_t stripe_len_max(const struct raid *r)
+static uint64_t promised_blocks(struct raid *r)
 {
-	return r->geo.extent_len + EXTENT_HEAD_MAX;
+	return div_up(atomic_load(&r->space->promised), BLOCK_LEN);
 }
 
-/* A length as stripes: @nr_full of the longest, and one that takes @rest blocks when that is not 0. */
-static void split_len(const struct raid *r, uint64_t len, uint64_t *nr_full, uint32_t *rest)
-{
-	*nr_full = len / stripe_len_max(r);
-	*rest = (uint32_t)div_up(len % stripe_len_max(r), BLOCK_LEN);
-}
-
-static uint64_t units_of(struct raid *r, uint64_t nr_full, uint32_t rest)
-{
-	uint64_t units = nr_full * layout_blocks((uint32_t)stripe_len_max(r), 1);
-
-	return units + (rest ? layout_blocks((uint32_t)(rest * BLOCK_LEN), 1) : 0);
-}
-
-/* Count a promise, or with @sign -1 take it back. */
-static void promise(struct raid *r, uint64_t len, int sign)
-{
-	struct space *sp = r->space;
-	uint64_t nr_full;
-	uint32_t rest;
-
-	split_len(r, len, &nr_full, &rest);
-	if (nr_full)
-		atomic_fetch_add(&sp->promised[stripe_len_max(r) / BLOCK_LEN], (unsigned)nr_full * (unsigned)sign);
-	if (rest)
-		atomic_fetch_add(&sp->promised[rest], (unsigned)sign);
-	atomic_fetch_add(&sp->promised_bytes, len * (uint64_t)sign);
-	atomic_fetch_add(&sp->promised_units, units_of(r, nr_full, rest) * (uint64_t)sign);
-}
-
-/* With the promise counted already: do all fit for sure? */
+/* With the new promise counted already: do all fit for sure? */
 static bool fits_quick(struct raid *r)
 {
 	struct space *sp = r->space;
 
 	return atomic_load(&sp->looked_online) == atomic_load(&r->online) &&
-	       atomic_load(&sp->promised_units) + allocated_all(r) <= atomic_load(&sp->quick_limit);
-}
-
-/* The longest chunk of what is promised, as it would be laid out on @nr shards. */
-static uint32_t chunk_longest(struct raid *r, unsigned nr, unsigned m)
-{
-	uint32_t longest = 0;
-
-	for (size_t i = 1; i < NR_CLASSES; i++) {
-		uint32_t len = (uint32_t)(i * BLOCK_LEN);
-		unsigned k;
-
-		if (!atomic_load_explicit(&r->space->promised[i], memory_order_relaxed))
-			continue;
-		k = layout_width(nr, m, space_k_max(r, m), len);
-		if (k)
-			longest = MAX(longest, layout_blocks(len, k));
-	}
-	return longest;
+	       promised_blocks(r) + allocated_all(r) <= atomic_load(&sp->quick_limit);
 }
 
 static bool fits_exact(struct raid *r)
 {
 	unsigned m = space_parity(r);
+	uint64_t promised = promised_blocks(r);
+	uint32_t len = r->geo.extent_len + EXTENT_HEAD_MAX;
 	uint64_t room[SHARD_MAX];
 	unsigned nr = 0;
-	uint32_t spare;
+	unsigned k;
 
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		if (online_shard(r, i))
 			room[nr++] = blocks_free(r, i, false);
 	}
-	spare = chunk_longest(r, nr, m);
-	for (unsigned i = 0; i < nr; i++)
-		room[i] = room[i] > spare ? room[i] - spare : 0;
-	/* Long ones first, as short ones fit in what they leave. */
-	for (size_t i = NR_CLASSES; i-- > 1;) {
-		unsigned nr_promised = atomic_load(&r->space->promised[i]);
-
-		if (nr_promised && layout_fill(room, nr, m, space_k_max(r, m), (uint32_t)(i * BLOCK_LEN),
-					       nr_promised) < nr_promised)
-			return false;
-	}
-	return true;
+	k = layout_width(nr, m, space_k_max(r, m), len);
+	return k && promisable(r, room, nr, MIN(promised, (uint64_t)layout_blocks(len, k))) >= promised;
 }
 
 static int reserve_exact(struct raid *r, uint64_t len)
@@ -396,14 +344,14 @@ static int reserve_exact(struct raid *r, uint64_t len)
 	bool fits;
 
 	lock_take(&sp->lock);
-	promise(r, len, 1);
-	fits = fits_exact(r) && !older_than(r, FRESH_NS);
+	atomic_fetch_add(&sp->promised, len);
+	fits = !older_than(r, FRESH_NS) && fits_exact(r);
 	if (!fits && (atomic_load(&sp->stale) || older_than(r, SHORT_NS))) {
 		refresh_locked(r);
 		fits = fits_exact(r);
 	}
 	if (!fits)
-		promise(r, len, -1);
+		atomic_fetch_sub(&sp->promised, len);
 	lock_release(&sp->lock);
 	return fits ? 0 : -ENOSPC;
 }
@@ -414,20 +362,20 @@ int raid_reserve(struct raid *r, uint64_t len)
 		return -EROFS;
 	if (atomic_load(&r->broken))
 		return -EIO;
-	if (!len)
-		return 0;
 	refresh_old(r);
-	promise(r, len, 1);
+	atomic_fetch_add(&r->space->promised, len);
 	if (fits_quick(r))
 		return 0;
-	promise(r, len, -1);
+	atomic_fetch_sub(&r->space->promised, len);
 	return reserve_exact(r, len);
 }
 
 void raid_unreserve(struct raid *r, uint64_t len)
 {
-	if (len)
-		promise(r, len, -1);
+	uint64_t before = atomic_fetch_sub(&r->space->promised, len);
+
+	assert(before >= len);
+	(void)before;
 }
 
 /* ---- figures ---- */
@@ -460,7 +408,7 @@ int raid_space(struct raid *r, struct raid_space *out)
 	}
 	sp.total = layout_fill(empty, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
 	sp.avail = layout_fill(room, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
-	promised = atomic_load(&r->space->promised_bytes);
+	promised = atomic_load(&r->space->promised);
 	sp.avail -= MIN(sp.avail, promised);
 	*out = sp;
 	return 0;
