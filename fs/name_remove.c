@@ -110,14 +110,29 @@ static void name_unclaim(struct inode *in)
 	lock_release(&in->lock);
 }
 
+/* Bytes of a closed group are written although nobody will read them; where that failed they are tried again, and must
+ * not find the inode without its records then. */
+static int name_drop_dirty(struct inode *in)
+{
+	int err = 0;
+
+	writeback_drop(in, 0);
+	lock_take(&in->lock);
+	for (const struct window *w = in->windows; w; w = w->next)
+		if (w->nr)
+			err = -EIO;
+	lock_release(&in->lock);
+	return err;
+}
+
 int name_reclaim(struct inode *in)
 {
 	bool done = false;
-	int err = 0;
+	int err;
 
 	if (!name_claim(in))
 		return 0;
-	writeback_drop(in, 0);
+	err = name_drop_dirty(in);
 	while (!err && !done)
 		err = name_reclaim_step(in, &done);
 	/* It stays an orphan: the next call, or the next mount, goes on. */

@@ -7,15 +7,19 @@
 
 #define SETATTR_PERMS 07777u
 
-/* The size goes its own way, through the data's locks: done before everything else. */
-static int setattr_size(struct inode *in, const struct setattr *s)
+/* The size goes its own way, through the data's locks: done before everything else. *more: that was not all. */
+static int setattr_size(struct inode *in, const struct setattr *s, bool *more)
 {
+	bool kill = s->what & SETATTR_KILL_PRIVS;
 	struct attr a;
 
 	inode_attr(in, &a);
 	if (!S_ISREG(a.mode))
 		return S_ISDIR(a.mode) ? -EISDIR : -EINVAL;
-	return file_truncate(in, s->size, s->what & SETATTR_KILL_PRIVS);
+	/* Truncation clears the bits of the mode, the capabilities are left to us. */
+	*more = s->what & ~(unsigned)(SETATTR_SIZE | SETATTR_KILL_PRIVS) ||
+		(kill && a.flags & ATTR_CAPS);
+	return file_truncate(in, s->size, kill);
 }
 
 static void setattr_times(const struct setattr *s, const struct timespec *now, struct attr *a)
@@ -63,16 +67,14 @@ static bool setattr_valid(const struct setattr *s)
 
 int setattr_apply(struct inode *in, const struct setattr *s)
 {
+	bool more = true;
 	struct op op;
-	int err;
+	int err = setattr_valid(s) ? 0 : -EINVAL;
 
-	if (!setattr_valid(s))
-		return -EINVAL;
-	if (s->what & SETATTR_SIZE) {
-		err = setattr_size(in, s);
-		if (err || !(s->what & ~(unsigned)(SETATTR_SIZE | SETATTR_KILL_PRIVS)))
-			return err;
-	}
+	if (!err && s->what & SETATTR_SIZE)
+		err = setattr_size(in, s, &more);
+	if (err || !more)
+		return err;
 	err = op_begin(&op, in->fs);
 	return err ? err : op_end(&op, setattr_in(&op, in, s));
 }

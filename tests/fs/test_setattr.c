@@ -177,6 +177,21 @@ static void setattr_privileges_go_when_asked(void **state)
 	inode_put(dir);
 }
 
+static void setattr_truncation_takes_privileges(void **state)
+{
+	struct inode *in = make(state, "privs-size", S_IFREG | S_ISUID | S_ISGID | 0755);
+	struct setattr s = { .what = SETATTR_SIZE | SETATTR_KILL_PRIVS, .size = 5 };
+	size_t len;
+
+	assert_int_equal(xattr_set(in, "security.capability", "v", 1, 0, false), 0);
+	assert_int_equal(setattr_apply(in, &s), 0);
+	assert_int_equal(attr_of(in).size, 5);
+	assert_int_equal(attr_of(in).mode, S_IFREG | 0755);
+	assert_int_equal(attr_of(in).flags & ATTR_CAPS, 0);
+	assert_int_equal(xattr_get(in, "security.capability", NULL, 0, &len), -ENODATA);
+	inode_put(in);
+}
+
 static void setattr_size_is_for_files(void **state)
 {
 	struct inode *in = make(state, "size", S_IFREG | 0644);
@@ -247,6 +262,7 @@ int main(void)
 		cmocka_unit_test(setattr_times_as_asked),
 		cmocka_unit_test(setattr_bad_nanoseconds_change_nothing),
 		cmocka_unit_test(setattr_privileges_go_when_asked),
+		cmocka_unit_test(setattr_truncation_takes_privileges),
 		cmocka_unit_test(setattr_size_is_for_files),
 		cmocka_unit_test(setattr_cannot_bring_an_inode_back),
 		cmocka_unit_test(setattr_outlives_the_mount),
