@@ -98,6 +98,37 @@ ssize_t pwritev(int fd, const struct iovec *iov, int nr, off_t off)
 	return syscall(SYS_pwritev, fd, iov, shorten ? (nr + 1) / 2 : nr, off, 0);
 }
 
+/* ---- too early syncs ---- */
+
+#define SYNC_LEN ((size_t)200000)
+
+static atomic_bool watch_syncs;
+static atomic_uint nr_early, nr_syncs;
+
+/* A file's sync is about to be asked for: writes of SYNC_LEN bytes that are not zero, one or three of them, must be
+ * there. */
+static void watch_sync(int fd)
+{
+	static uint8_t buf[3 * SYNC_LEN];
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	long len;
+
+	if (!watch_syncs)
+		return;
+	pthread_mutex_lock(&lock);
+	len = syscall(SYS_pread64, fd, buf, sizeof(buf), (off_t)0);
+	nr_syncs++;
+	nr_early += (len != (long)SYNC_LEN && len != (long)sizeof(buf)) ||
+		    memchr(buf, 0, len > 0 ? (size_t)len : 0);
+	pthread_mutex_unlock(&lock);
+}
+
+int fdatasync(int fd)
+{
+	watch_sync(fd);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
 int io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr)
 {
 	int (*real)(struct io_uring * ring, unsigned wait_nr) =
@@ -111,6 +142,12 @@ int io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr)
 		if (sqe->opcode == IORING_OP_READ || sqe->opcode == IORING_OP_WRITE ||
 		    sqe->opcode == IORING_OP_READV || sqe->opcode == IORING_OP_WRITEV)
 			sqe->len = (unsigned)short_len(sqe->len);
+	}
+	for (unsigned i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
+		struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+
+		if (sqe->opcode == IORING_OP_FSYNC)
+			watch_sync(sqe->fd);
 	}
 	return real(ring, wait_nr);
 }
@@ -423,53 +460,80 @@ static void one_failure_leaves_the_rest_of_the_batch(void **state)
 	x->ops->close(f);
 }
 
-/* All orders that a caller may give, with a sync next to its write, behind others', and of two writes. */
+/* A sync next to its write, others' writes between, a sync of two writes. */
+static unsigned sync_batch(struct store_file *const *f, const struct iovec *iov,
+			   struct store_io *io)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < NR_SHARDS; i++) {
+		io[nr++] = (struct store_io){
+			.op = STORE_WRITE, .file = f[i], .iov = iov, .nr_iov = 1, .off = 0};
+		io[nr++] = (struct store_io){.op = STORE_SYNC, .file = f[i]};
+	}
+	return nr;
+}
+
+static unsigned sync_batch_apart(struct store_file *const *f, const struct iovec *iov,
+				 struct store_io *io)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < 2 * NR_SHARDS; i++)
+		io[nr++] = (struct store_io){.op = STORE_WRITE,
+					     .file = f[i % NR_SHARDS],
+					     .iov = iov,
+					     .nr_iov = 1,
+					     .off = (1 + i / NR_SHARDS) * SYNC_LEN};
+	for (unsigned i = 0; i < NR_SHARDS; i++)
+		io[nr++] = (struct store_io){.op = STORE_SYNC, .file = f[i]};
+	return nr;
+}
+
 static void sync_waits_for_the_writes_before_it(void **state)
 {
 	struct fixture *x = case_begin(state);
 	struct store_file *f[NR_SHARDS];
-	static uint8_t buf[200000];
+	struct store_io io[3 * NR_SHARDS];
+	static uint8_t buf[SYNC_LEN];
 	struct iovec iov = {buf, sizeof(buf)};
-	struct store_io io[5 * NR_SHARDS];
-	unsigned nr = 0;
+	char name[8];
 
-	for (unsigned i = 0; i < NR_SHARDS; i++) {
-		f[i] = create(x, i, "a");
-		assert_int_equal(x->ops->sync_dir(x->store[i], ""), 0);
-		io[nr++] = (struct store_io){
-			.op = STORE_WRITE, .file = f[i], .iov = &iov, .nr_iov = 1, .off = 0};
-		io[nr++] = (struct store_io){.op = STORE_SYNC, .file = f[i]};
-	}
-	for (unsigned i = 0; i < NR_SHARDS; i++) {
-		for (unsigned j = 1; j < 3; j++)
-			io[nr++] = (struct store_io){.op = STORE_WRITE,
-						     .file = f[i],
-						     .iov = &iov,
-						     .nr_iov = 1,
-						     .off = j * sizeof(buf)};
-	}
-	for (unsigned i = 0; i < NR_SHARDS; i++)
-		io[nr++] = (struct store_io){.op = STORE_SYNC, .file = f[i]};
-	shorten = !x->disk;
-	memset(buf, 5, sizeof(buf));
-	assert_int_equal(x->ops->run(x->ops, io, nr), 0);
-	shorten = false;
-	/* Only the disk in memory can tell what was durable. */
-	if (x->disk)
-		crash_power_on(x->disk, 3);
-	for (unsigned i = 0; i < NR_SHARDS; i++) {
-		x->ops->close(f[i]);
-		x->ops->detach(x->store[i]);
-		assert_int_equal(x->ops->attach(x->ops, x->path[i], false, &x->store[i]), 0);
-		assert_int_equal(x->ops->open(x->store[i], "a", STORE_RDONLY, &f[i]), 0);
-		for (unsigned j = 0; j < 3; j++) {
-			memset(buf, 0, sizeof(buf));
-			assert_int_equal(
-				transfer(x, STORE_READ, f[i], j * sizeof(buf), buf, sizeof(buf)),
-				0);
-			assert_true(buf[0] == 5 && buf[sizeof(buf) - 1] == 5);
+	for (unsigned round = 0; round < 5; round++) {
+		memset(buf, 5, sizeof(buf));
+		snprintf(name, sizeof(name), "f%u", round);
+		for (unsigned i = 0; i < NR_SHARDS; i++) {
+			f[i] = create(x, i, name);
+			assert_int_equal(x->ops->sync_dir(x->store[i], ""), 0);
 		}
-		x->ops->close(f[i]);
+		nr_early = nr_syncs = 0;
+		shorten = watch_syncs = !x->disk;
+		assert_int_equal(x->ops->run(x->ops, io, sync_batch(f, &iov, io)), 0);
+		assert_int_equal(x->ops->run(x->ops, io, sync_batch_apart(f, &iov, io)), 0);
+		shorten = watch_syncs = false;
+		assert_int_equal(nr_syncs, x->disk ? 0 : 2 * NR_SHARDS);
+		assert_int_equal(nr_early, 0);
+		/* On the disk in memory what was durable is seen in another way. */
+		for (unsigned i = 0; i < NR_SHARDS; i++)
+			x->ops->close(f[i]);
+		for (unsigned i = 0; x->disk && i < NR_SHARDS; i++)
+			x->ops->detach(x->store[i]);
+		if (x->disk)
+			crash_power_on(x->disk, round);
+		for (unsigned i = 0; i < NR_SHARDS; i++) {
+			if (x->disk)
+				assert_int_equal(
+					x->ops->attach(x->ops, x->path[i], false, &x->store[i]), 0);
+			assert_int_equal(x->ops->open(x->store[i], name, STORE_RDONLY, &f[i]), 0);
+			for (unsigned j = 0; j < 3; j++) {
+				memset(buf, 0, sizeof(buf));
+				assert_int_equal(
+					transfer(x, STORE_READ, f[i], j * SYNC_LEN, buf, SYNC_LEN),
+					0);
+				assert_null(memchr(buf, 0, sizeof(buf)));
+			}
+			x->ops->close(f[i]);
+		}
 	}
 }
 

@@ -200,6 +200,31 @@ static void unsynced_truncate_and_punch_may_be_lost(void **state)
 	assert_true(cut && kept && punched && filled);
 }
 
+/* What a synced truncate took away does not come back when the file grows again. */
+static void truncated_bytes_stay_away(void **state)
+{
+	struct crash_disk *d = crash_disk_new(1, 1);
+	struct store *s = attach(d, "crash:0");
+	struct store_file *f = create(d, s, "a");
+	uint8_t got[16384];
+
+	(void)state;
+	assert_int_equal(put(d, f, 0, 1, sizeof(got)), 0);
+	assert_int_equal(sync_file(d, f), 0);
+	assert_int_equal(crash_ops(d)->truncate(f, 4096), 0);
+	assert_int_equal(sync_file(d, f), 0);
+	assert_int_equal(put(d, f, 12288, 2, 4096), 0);
+	assert_int_equal(sync_file(d, f), 0);
+	assert_int_equal(crash_ops(d)->sync_dir(s, ""), 0);
+	crash_power_on(d, 1);
+	assert_int_equal(crash_peek(d, 0, "a", 0, got, sizeof(got)), 0);
+	assert_true(all_are(got, 4096, 1) && all_are(got + 4096, 8192, 0));
+	assert_true(all_are(got + 12288, 4096, 2));
+	crash_ops(d)->close(f);
+	crash_ops(d)->detach(s);
+	crash_disk_free(d);
+}
+
 /* Write beside and rename over: with the file synced first, the name always leads to the old or the new bytes. */
 static void rename_is_atomic(void **state)
 {
@@ -648,9 +673,9 @@ static void dead_shard_answers_nothing(void **state)
 
 static void capacity_is_kept(void **state)
 {
-	struct crash_disk *d = crash_disk_new(1, 1);
+	struct crash_disk *d = crash_disk_new(1, 1), *clone;
 	const struct store_ops *ops = crash_ops(d);
-	struct store *s = attach(d, "crash:0");
+	struct store *s = attach(d, "crash:0"), *other;
 	struct store_file *f = create(d, s, "a"), *g = create(d, s, "b");
 	struct store_space space;
 	uint64_t size;
@@ -675,6 +700,14 @@ static void capacity_is_kept(void **state)
 	assert_int_equal(ops->unlink(s, "b"), 0);
 	assert_int_equal(ops->sync_dir(s, ""), 0);
 	assert_int_equal(crash_used(d, 0), 8 * 4096); /* still open */
+	clone = crash_disk_clone(d);
+	assert_int_equal(crash_used(clone, 0), 5 * 4096); /* there it is not */
+	other = attach(clone, "crash:0");
+	assert_int_equal(ops->unlink(other, "a"), 0); /* nor is this one open there */
+	assert_int_equal(ops->sync_dir(other, ""), 0);
+	assert_int_equal(crash_used(clone, 0), 0);
+	ops->detach(other);
+	crash_disk_free(clone);
 	ops->close(g);
 	assert_int_equal(crash_used(d, 0), 5 * 4096);
 	ops->close(f);
@@ -734,6 +767,7 @@ int main(void)
 		cmocka_unit_test(unsynced_write_meets_every_fate),
 		cmocka_unit_test(unsynced_writes_are_not_ordered),
 		cmocka_unit_test(unsynced_truncate_and_punch_may_be_lost),
+		cmocka_unit_test(truncated_bytes_stay_away),
 		cmocka_unit_test(rename_is_atomic),
 		cmocka_unit_test(unsynced_names_may_be_lost),
 		cmocka_unit_test(directory_is_lost_with_its_files),
