@@ -498,6 +498,12 @@ static void golden_files_read_and_write_the_same(void **state)
 		memset(back, 0, g->len);
 		assert_int_equal(codec_decode(file, len, back, g->len), 0);
 		assert_memory_equal(back, raw, g->len);
+		/* The head is a skippable frame: without planes, any zstd reads the container. */
+		if (g->kind == CODEC_KIND_ZSTD && g->width == 1) {
+			memset(back, 0, g->len);
+			assert_int_equal(ZSTD_decompress(back, g->len, file, len), g->len);
+			assert_memory_equal(back, raw, g->len);
+		}
 		/* What libzstd writes is its own, and may change with its version. */
 		if (g->kind == CODEC_KIND_ZSTD)
 			continue;
