@@ -1,15 +1,16 @@
 /* The inside of an open volume, for the files of this room: the raid and its shards.
  *
- * Who owns what: raid.c opens, closes, votes; super.c keeps identities; replica.c the log and the checkpoints;
+ * Who owns what: raid.c opens and closes; discover.c finds the shards; shard.c votes; super.c keeps identities; replica.c
+ * the log, on top of chain.c and shardlog.c; image.c the checkpoints;
  * segment.c where chunks lie on one shard; space.c what is free; stripe_write.c, stripe_read.c the chunks themselves.
  *
- * A shard's state moves like this, and only shard_fail() and raid.c move it:
+ * A shard's state moves like this, and only shard.c and raid_open() move it:
  *
  *   state    holds                                                      moved on by
  *   ONLINE   takes reads and writes, is a member of the epoch           shard_fail() -> FAILED
  *   MISSING  was not there at open; store is NULL                       the next open
  *   FAILED   no new requests; its store stays open for reads under way  the next open
- *   STALE    older epoch at open; chunks are read and written (they     raid.c, after a checkpoint is on it -> ONLINE
+ *   STALE    older epoch at open; chunks are read and written (they     replica.c, after a checkpoint is on it -> ONLINE
  *            verify themselves), log and checkpoints are not yet        shard_fail() -> FAILED
  */
 #ifndef RAID_SHARD_H
@@ -24,6 +25,7 @@
 
 struct segments; /* segment.c */
 struct replica;	 /* replica.c */
+struct super;	 /* super.c */
 struct space;	 /* space.c */
 struct scratch;	 /* scratch.c */
 
@@ -38,6 +40,8 @@ struct shard {
 	atomic_uint_fast64_t nr_errors, nr_wrong, nr_repaired;
 	atomic_uint nr_inflight; /* reads under way, for the choice of a copy */
 	char reason[128]; /* why it failed; guarded by raid->lock */
+	uint64_t error_ns[2]; /* when its last passing errors were; guarded by raid->lock */
+	struct super *super;  /* as last stored on it, NULL when missing; of the open, the append and the close */
 };
 
 struct raid {
@@ -46,6 +50,7 @@ struct raid {
 	uint8_t uuid[RAID_UUID_LEN];
 	bool created, was_clean, rdonly;
 	atomic_bool broken; /* more shards lost than parity covers: writes answer -EIO */
+	atomic_bool wants_checkpoint; /* a copy of one was found bad */
 	struct shard shard[SHARD_MAX]; /* geo.nr_shards of them */
 	struct lock lock; /* guards votes: state changes, reason, epoch fields */
 	atomic_uint_fast64_t online; /* mask of shards that take reads and writes: ONLINE and STALE */
@@ -76,5 +81,11 @@ void shard_fail(struct shard *s, int err, const char *what);
  * -ENOENT, -ESTALE, -ENXIO, -EROFS, -ENOTCONN), or any failed write or sync, votes the shard out. A failed read alone
  * does not. Returns true when the shard is out. */
 bool shard_error(struct shard *s, int err, bool write, const char *what);
+
+/* Store s->super as its next generation. What fails votes the shard out and is returned. */
+int shard_super_store(struct shard *s);
+
+/* STALE -> ONLINE. False when it has failed meanwhile. */
+bool shard_rejoined(struct shard *s);
 
 #endif
