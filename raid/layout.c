@@ -17,7 +17,8 @@
 /* Within this part of the least space a long stripe takes the widest form. */
 #define LAYOUT_WASTE_MAX(least) ((least) + (least) / 20)
 
-/* Room that differs by less than this part of the most is about equal. */
+/* Room that differs by less than this part of the least is about equal. Of the least, so that the order is strict when
+ * one of them is nearly full: layout_promise() counts on that. */
 #define LAYOUT_LEVELS 64
 
 unsigned raid_parity(const struct raid_geometry *g)
@@ -107,13 +108,15 @@ static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t bl
 			uint8_t *out)
 {
 	struct ranked best[STRIPE_WIDTH_MAX];
-	uint64_t most = 0;
+	uint64_t least = UINT64_MAX;
 	uint64_t step;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < nr; i++)
-		most = MAX(most, cand[i].blocks);
-	step = most / LAYOUT_LEVELS + 1;
+	for (unsigned i = 0; i < nr; i++) {
+		if (cand[i].blocks >= blocks)
+			least = MIN(least, cand[i].blocks);
+	}
+	step = least / LAYOUT_LEVELS + 1;
 	for (unsigned i = 0; i < nr; i++) {
 		struct ranked r = {
 			.level = cand[i].blocks / step,
@@ -207,7 +210,8 @@ uint64_t layout_promise(const uint64_t *room, unsigned nr, unsigned m, unsigned 
 		most = MIN(most, sum * widest / ((1 + m) * (widest - q)));
 		sum -= sorted[q];
 	}
-	return most;
+	/* Without parity the wide form is the more wasteful one. */
+	return m == 0 && widest > 1 ? most * 20 / 21 : most;
 }
 
 static bool units_fit(const uint64_t *b, unsigned nr, unsigned width, uint64_t t)
