@@ -102,7 +102,7 @@ int codec_inspect(const uint8_t *enc, size_t len, struct codec_info *info);
 int codec_decode(const uint8_t *enc, size_t len, uint8_t *raw, size_t raw_len);
 
 /* Look at the first @len bytes of a file for a head that tells what its items are (.npy); fill
- * @hint when it does.
+ * @hint when it does, anew: what was known before is forgotten. Else @hint stays.
  * Returns true when it told something. */
 bool codec_learn(struct codec_hint *hint, const uint8_t *head, size_t len);
 
