@@ -1,12 +1,14 @@
 /* Strands: one word per strand tells all.
  *
- *   posted         means                                              moved on by
- *   NULL           idle                                               strand_post() -> a job, and queues the carrier
- *   a job          carrier queued or running; jobs wait, newest first strand_run() takes them all -> strand_busy
- *   &strand_busy   carrier running, none wait                         strand_post() -> a job; strand_run() -> NULL
+ *   posted         means                                  moved on by
+ *   NULL           idle                                   strand_post() -> a job; queues the carrier
+ *   a job          carrier queued or running; jobs wait,  strand_run() takes all -> strand_busy
+ *                  newest first
+ *   &strand_busy   carrier running, none wait             strand_post() -> a job
+ *                                                         strand_run() -> NULL
  *
-  * So the carrier is queued by exactly the post that ended the idleness, and only the worker that
-  * runs it takes jobs out. That one turns the list round, which gives the order of posting. */
+ * So the carrier is queued by exactly the post that ended the idleness, and only the worker that
+ * runs it takes jobs out. That one turns the list round, which gives the order of posting. */
 #include <assert.h>
 
 #include "conf/base.h"

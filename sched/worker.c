@@ -1,10 +1,10 @@
 /* The pool: each worker runs its own queues, oldest first, then pulls free jobs from others, then
  * sleeps.
  *
-  * No wake-up is lost, for two reasons. Whoever pushes to a sleeping worker's queue finds `asleep`
-  * set under that worker's lock, and wakes it. And a free job never waits beside a sleeper: the
-  * poster adds it to pool->nr_free, then looks for idle bits; the worker sets its idle bit, then
-  * looks at pool->nr_free; both sequentially consistent, so that one of the two sees the other.
+ * No wake-up is lost, for two reasons. Whoever pushes to a sleeping worker's queue finds `asleep`
+ * set under that worker's lock, and wakes it. And a free job never waits beside a sleeper: the
+ * poster adds it to pool->nr_free, then looks for idle bits; the worker sets its idle bit, then
+ * looks at pool->nr_free; both sequentially consistent, so that one of the two sees the other.
  *
  * Never are two workers' locks held at once, nor one while a job runs. */
 #include "sched/worker.h"

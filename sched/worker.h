@@ -1,13 +1,13 @@
 /* A fixed pool of workers: a queue each, a home worker per key, strands for work that must keep its
  * order.
  *
-  * The pool is ready for the migration scheduler: everything a policy will need to move (a strand's
-  * home, a free job's queue) is data here, not code. Threads: any thread may post; jobs run on the
-  * pool's threads, with all signals blocked, and may block.
+ * The pool is ready for the migration scheduler: everything a policy will need to move (a strand's
+ * home, a free job's queue) is data here, not code. Threads: any thread may post; jobs run on the
+ * pool's threads, with all signals blocked, and may block.
  *
-  * A job that waits for another job holds a worker meanwhile: where as many may wait as there are
-  * workers, the pool stands still for ever. Let the last part to end post what comes next
-  * instead. */
+ * A job that waits for another job holds a worker meanwhile: where as many may wait as there are
+ * workers, the pool stands still for ever. Let the last part to end post what comes next
+ * instead. */
 #ifndef SCHED_WORKER_H
 #define SCHED_WORKER_H
 

@@ -1,12 +1,12 @@
 /* The inside of the pool, for the files of this room.
  *
-  * A worker is in one of two states, and its bit in pool->idle says the same for those who look
-  * without its lock:
+ * A worker is in one of two states, and its bit in pool->idle says the same for those who look
+ * without its lock:
  *
- *   state    holds                                             moved on by
- *   awake    runs a job, or looks for one                      itself, when it finds none -> asleep
- *   asleep   both queues are empty; it waits on `wake`         worker_wake_locked(), by whoever brings it work -> awake
- */
+ *   state    holds                                       moved on by
+ *   awake    runs a job, or looks for one                itself, when it finds none -> asleep
+ *   asleep   both queues are empty; it waits on `wake`   worker_wake_locked(), by whoever brings it
+ *                                                        work -> awake */
 #ifndef SCHED_WORKER_POOL_H
 #define SCHED_WORKER_POOL_H
 
@@ -17,8 +17,8 @@
 #include "sched/queue.h"
 #include "sched/worker.h"
 
-#define WORKER_POOL_LINE                                                                           \
-	64 /* bytes of a cache line: what one core writes is kept off what others read */
+/* Bytes of a cache line: what one core writes is kept off what others read. */
+#define WORKER_POOL_LINE 64
 
 struct worker {
 	struct lock lock;
