@@ -52,6 +52,21 @@ void log_write(enum log_level level, const char *fmt, ...)
 		fprintf(stderr, "matfs: %s\n", line);
 }
 
+/* The first of the kept lines from which on all fit into @len bytes. */
+static unsigned log_first_fitting(size_t len) REQUIRES(ring_lock);
+static unsigned log_first_fitting(size_t len)
+{
+	unsigned oldest = ring_next > RING_LINES ? ring_next - RING_LINES : 0;
+	unsigned first = ring_next;
+
+	for (size_t need = 1; first > oldest; first--) {
+		need += strlen(ring[(first - 1) % RING_LINES]) + 1;
+		if (need > len)
+			break;
+	}
+	return first;
+}
+
 size_t log_recent(char *buf, size_t len)
 {
 	size_t pos = 0;
@@ -60,15 +75,8 @@ size_t log_recent(char *buf, size_t len)
 		return 0;
 	buf[0] = 0;
 	lock_take(&ring_lock);
-	for (unsigned i = ring_next > RING_LINES ? ring_next - RING_LINES : 0; i < ring_next; i++) {
-		int n = snprintf(buf + pos, len - pos, "%s\n", ring[i % RING_LINES]);
-
-		if (n < 0 || (size_t)n >= len - pos) {
-			buf[pos] = 0;
-			break;
-		}
-		pos += (size_t)n;
-	}
+	for (unsigned i = log_first_fitting(len); i < ring_next; i++)
+		pos += (size_t)snprintf(buf + pos, len - pos, "%s\n", ring[i % RING_LINES]);
 	lock_release(&ring_lock);
 	return pos;
 }

@@ -17,7 +17,8 @@ enum log_level {
 void log_set_level(enum log_level level);
 void log_to_syslog(const char *name);
 
-/* Also keep the newest lines in memory, for `.stats`: copies up to @len bytes (NUL-terminated, oldest line first). */
+/* The newest lines are kept in memory, too, for `.stats`. Copies as many of them as fit whole into @len bytes, oldest
+ * first, each with a newline, NUL-terminated. Returns the bytes before the NUL. */
 size_t log_recent(char *buf, size_t len);
 
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
