@@ -1,13 +1,13 @@
 /* The settings of one mount: read once, checked whole, read-only from then on.
  *
-  * They come from, each over the one before: defaults; an INI file (`-o conf=FILE`, else the first
-  * there is of $XDG_CONFIG_HOME/matfs/matfs.conf, ~/.config/matfs/matfs.conf and /etc/matfs.conf);
-  * `-o`. In the file, what stands before the first section or in [default] is for every mount, what
-  * stands in [/the/mountpoint] for that one, and over the former. matfs.conf.example shows one.
-  * Within one source the last setting of a name counts.
+ * They come from, each over the one before: defaults; an INI file (`-o conf=FILE`, else the first
+ * there is of $XDG_CONFIG_HOME/matfs/matfs.conf, ~/.config/matfs/matfs.conf and /etc/matfs.conf);
+ * `-o`. In the file, what stands before the first section or in [default] is for every mount, what
+ * stands in [/the/mountpoint] for that one, and over the former. matfs.conf.example shows one.
+ * Within one source the last setting of a name counts.
  *
-  * A path may begin with ~/. A backslash makes a following ':', ',' or backslash an ordinary letter
-  * of a value; before anything else it is one itself. */
+ * A path may begin with ~/. A backslash makes a following ':', ',' or backslash an ordinary letter
+ * of a value; before anything else it is one itself. */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
 
@@ -53,7 +53,7 @@ struct conf {
 	bool degraded; /* go on with shards missing when redundancy suffices */
 	bool salvage;  /* go on, read-only, with whatever is there */
 	unsigned wait; /* seconds to wait for missing shards */
-	char *state; /* absolute: directory under which disposable indexes are kept; may not exist yet */
+	char *state;   /* absolute; for indexes, which can be rebuilt; may not exist yet */
 
 	bool ro;
 	bool foreground; /* -f or -d */
@@ -79,10 +79,11 @@ enum conf_done {
  * everything else. SOURCE is what mount(8) passes before the mountpoint: the shards, or none, matfs
  * or nothing at all.
  * @out    the caller's, to be given to conf_free()
- * @why    after a failure, one line without newline: the setting, where it stands, what is allowed, the nearest name
-  * Returns 0, an enum conf_done, -EINVAL (the caller exits 2) or -ENOMEM. Reads the environment and
-  * the file, writes nothing. Threads: one at a time, as long as another may change the
-  * environment. */
+ * @why    after a failure, one line without newline: the setting, where it stands, what is allowed,
+ *         the nearest name
+ * Returns 0, an enum conf_done, -EINVAL (the caller exits 2) or -ENOMEM. Reads the environment and
+ * the file, writes nothing. Threads: one at a time, as long as another may change the
+ * environment. */
 int conf_load(int argc, char **argv, struct conf **out, char *why, size_t why_len);
 
 void conf_free(struct conf *conf); /* NULL is nothing */

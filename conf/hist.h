@@ -1,9 +1,9 @@
 /* A histogram of latencies, or of any other numbers: a fixed array of counters that any number of
  * threads add to at once without a lock.
  *
-  * Buckets are linear within each power of two (16 of them), so a quantile is within 3.2 % of a
-  * value that was added. Threads: any. A reader sees each addition whole or not at all, but of
-  * several under way any subset. */
+ * Buckets are linear within each power of two (16 of them), so a quantile is within 3.2 % of a
+ * value that was added. Threads: any. A reader sees each addition whole or not at all, but of
+ * several under way any subset. */
 #ifndef CONF_HIST_H
 #define CONF_HIST_H
 

@@ -2,8 +2,8 @@
  * depends on how the distribution built it, and is not said: it cuts sections at 50 bytes and lines
  * at (usually) 200, and takes an indented line for more of the line above. So the reader below
  *   - counts lines, and refuses one that would not fit as a whole, or that holds a zero byte;
-  * - passes over comments, sections (which it keeps), a byte order mark, indentation, carriage
-  * returns;
+ * - passes over comments, sections (which it keeps), a byte order mark, indentation, carriage
+ * returns;
  *   - lets a name stand alone, which inih would call an error.
  * What is left for inih is `name = value ; comment`. */
 #include "conf/inifile.h"

@@ -9,8 +9,8 @@ char *path_join(const char *a, const char *b);
  * Double slashes, "." and a slash at the end go; ".." stays, since only the file system knows what
  * it means behind a link.
  * @home, @cwd may be NULL, where there is none, or none is to be used.
-  * Returns 0, -ENOENT (@path is empty), -EDOM (needs what is NULL) or -ENOMEM. @out is the caller's
-  * to free. */
+ * Returns 0, -ENOENT (@path is empty), -EDOM (needs what is NULL) or -ENOMEM. @out is the caller's
+ * to free. */
 int path_absolute(const char *path, const char *home, const char *cwd, char **out);
 
 /* The same without links, from the file system; a copy of @path where that does not know it. NULL:

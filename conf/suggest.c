@@ -40,7 +40,7 @@ const char *suggest_better(const char *word, const char *best, const char *name)
 	size_t len = MAX(strlen(word), strlen(name));
 
 	/* Up to half of the letters wrong is a slip or a shorter form; more is another word. */
-	if (distance > len / 2)
+	if (distance > MIN(len, (size_t)SUGGEST_MAX) / 2)
 		return best;
 	return !best || distance < suggest_distance(word, best) ? name : best;
 }
