@@ -494,6 +494,7 @@ static void readers_see_whole_writes(void)
 	enum { REC = 8192, NR = 200 };
 	char *rec = must_alloc(REC), *seen = must_alloc(REC);
 	long torn = 0;
+	ssize_t n;
 	pid_t pid;
 	int fd, status;
 
@@ -513,7 +514,12 @@ static void readers_see_whole_writes(void)
 		status = waitpid(pid, NULL, WNOHANG);
 		if (last < 0)
 			continue;
-		EQ(pread(fd, seen, REC, last * REC), REC);
+		n = OK(pread(fd, seen, REC, last * REC));
+		/* While a write is under way, FUSE's stat passes on the server's size, but its
+		 * read may still go by the kernel's older one and end early. */
+		if (fs_is(FUSE_SUPER_MAGIC) && n == 0)
+			continue;
+		EQ(n, REC);
 		memset(rec, 1 + last % 250, REC);
 		torn += memcmp(rec, seen, REC) != 0;
 	} while (status == 0);

@@ -17,6 +17,8 @@ python=/usr/bin/python3
 options=${POSIX_OPTIONS:-raid=5}
 seconds=${STRESS_SECONDS:-20}
 seed=${SEED:-$RANDOM$RANDOM}
+# The longest that one program may take.
+limit=300
 failures=
 
 # Run one program; a failure is noted, since one should not hide the others.
@@ -24,7 +26,8 @@ run()
 {
 	local rc start=$SECONDS
 
-	"$@"
+	# Without an answer from the daemon only SIGKILL reaches a process.
+	timeout -k 10 "$limit" "$@"
 	rc=$?
 	echo "-- ${*##*/}: $((SECONDS - start)) s"
 	[ "$rc" -eq 0 ] || failures="$failures ${1##*/}"
