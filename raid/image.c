@@ -22,7 +22,7 @@
 
 #include <string.h>
 #include <sys/random.h>
-#define XXH_STATIC_LINKING_ONLY
+#define XXH_STATIC_LINKING_ONLY /* the state on the stack: nothing there can fail */
 #include <xxhash.h>
 
 #include "conf/base.h"
@@ -95,6 +95,7 @@ static uint64_t frame_sum(const uint8_t *buf, size_t len, uint64_t nonce)
 	static const uint8_t none[8];
 	XXH3_state_t state;
 
+	XXH3_INITSTATE(&state); /* reset_withSeed() looks at what was there before */
 	XXH3_64bits_reset_withSeed(&state, nonce);
 	XXH3_64bits_update(&state, buf, FRAME_SUM_OFF);
 	XXH3_64bits_update(&state, none, sizeof(none));
