@@ -28,8 +28,8 @@ static bool acl_tag_has_id(uint16_t tag)
 /* What may come next; the order of the entries is part of the format. */
 enum acl_state {
 	ACL_WANT_OWNER,
-	ACL_WANT_GROUP,	 /* or a named user */
-	ACL_WANT_MASK,	 /* or a named group, or others where there is nobody for a mask to bound */
+	ACL_WANT_GROUP, /* or a named user */
+	ACL_WANT_MASK,	/* or a named group, or others where there is nobody for a mask to bound */
 	ACL_WANT_OTHERS,
 	ACL_COMPLETE,
 };
@@ -152,32 +152,31 @@ void acl_format(const struct acl *acl, uint8_t *buf)
 
 /* ---- lists and modes ---- */
 
-/* The entries that share bits with the mode: owner, others, and the mask where there is one, else the group. */
+/* Where the entries that share bits with the mode stand: owner, others, and the mask where there is one, else the group.
+ * A valid list has all three. */
 struct acl_classes {
-	const struct acl_entry *owner, *group, *others;
+	unsigned owner, group, others;
 	bool minimal; /* nothing but owner, group and others */
 };
 
 static struct acl_classes acl_classes(const struct acl *acl)
 {
-	struct acl_classes c = { .minimal = true };
+	struct acl_classes c = {.minimal = true};
 
 	for (unsigned i = 0; i < acl->nr; i++) {
-		const struct acl_entry *e = &acl->e[i];
-
-		switch (e->tag) {
+		switch (acl->e[i].tag) {
 		case ACL_USER_OBJ:
-			c.owner = e;
+			c.owner = i;
 			break;
 		case ACL_OTHER:
-			c.others = e;
+			c.others = i;
 			break;
 		case ACL_GROUP_OBJ:
-			if (!c.group)
-				c.group = e;
+			c.group = i;
 			break;
 		case ACL_MASK:
-			c.group = e; /* it bounds the whole group class and stands after the group */
+			/* It stands after the group and bounds the whole group class. */
+			c.group = i;
 			c.minimal = false;
 			break;
 		default:
@@ -188,27 +187,28 @@ static struct acl_classes acl_classes(const struct acl *acl)
 	return c;
 }
 
-static uint32_t acl_classes_mode(const struct acl_classes *c)
+static uint32_t acl_classes_mode(const struct acl *acl, const struct acl_classes *c)
 {
-	return (uint32_t)c->owner->perm << 6 | (uint32_t)c->group->perm << 3 | c->others->perm;
+	return (uint32_t)acl->e[c->owner].perm << 6 | (uint32_t)acl->e[c->group].perm << 3 |
+	       acl->e[c->others].perm;
 }
 
 bool acl_equiv_mode(const struct acl *acl, uint32_t *mode)
 {
 	struct acl_classes c = acl_classes(acl);
 
-	*mode = (*mode & ~0777u) | acl_classes_mode(&c);
+	*mode = (*mode & ~0777u) | acl_classes_mode(acl, &c);
 	return c.minimal;
 }
 
 bool acl_create(struct acl *acl, uint32_t *mode)
 {
 	struct acl_classes c = acl_classes(acl);
-	uint32_t left = *mode & acl_classes_mode(&c);
+	uint32_t left = *mode & acl_classes_mode(acl, &c);
 
-	acl->e[c.owner - acl->e].perm = left >> 6 & 7;
-	acl->e[c.group - acl->e].perm = left >> 3 & 7;
-	acl->e[c.others - acl->e].perm = left & 7;
+	acl->e[c.owner].perm = left >> 6 & 7;
+	acl->e[c.group].perm = left >> 3 & 7;
+	acl->e[c.others].perm = left & 7;
 	*mode = (*mode & ~0777u) | left;
 	return c.minimal;
 }

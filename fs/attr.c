@@ -85,7 +85,7 @@ static bool attr_valid(const struct attr *a)
 int attr_get(const uint8_t *buf, size_t len, struct attr *out)
 {
 	struct rbuf r = rbuf_init(buf, len);
-	struct attr a = { 0 };
+	struct attr a = {0};
 	bool times;
 
 	if (len != ATTR_LEN || rbuf_u32(&r) != ATTR_VERSION)
@@ -121,6 +121,7 @@ int attr_load(struct index_txn *t, uint64_t ino, struct attr *a)
 
 void attr_stat(uint64_t ino, const struct attr *a, uint32_t extent_len, struct stat *st)
 {
+	/* Blocks are of 512 bytes, whatever the device's are. */
 	*st = (struct stat){
 		.st_ino = ino,
 		.st_mode = a->mode,
@@ -130,7 +131,7 @@ void attr_stat(uint64_t ino, const struct attr *a, uint32_t extent_len, struct s
 		.st_rdev = a->rdev,
 		.st_size = (off_t)a->size,
 		.st_blksize = (blksize_t)extent_len,
-		.st_blocks = (blkcnt_t)div_up(a->mapped, 512), /* stat's unit, whatever the device's */
+		.st_blocks = (blkcnt_t)div_up(a->mapped, 512),
 		.st_atim = a->atime,
 		.st_mtim = a->mtime,
 		.st_ctim = a->ctime,

@@ -16,10 +16,11 @@ struct attr {
 	uint64_t rdev;
 	uint64_t size; /* bytes; of a directory: 32 for each name */
 	struct timespec atime, mtime, ctime, btime;
-	uint64_t mapped;      /* bytes of the file that extents or inline data hold */
-	uint64_t parent;      /* of a directory: ".."; else 0 */
-	uint64_t next_cookie; /* of a directory: for the next name; from 3 on, 1 and 2 are "." and ".." */
-	uint32_t flags;	      /* ATTR_* */
+	uint64_t mapped; /* bytes of the file that extents or inline data hold */
+	uint64_t parent; /* of a directory: ".."; else 0 */
+	/* Of a directory, for the next name: from 3 on, 1 and 2 are "." and "..". */
+	uint64_t next_cookie;
+	uint32_t flags; /* ATTR_* */
 };
 
 #define ATTR_CAPS 1u /* it has a security.capability attribute, which writes must drop */

@@ -77,10 +77,10 @@ int dentry_cookie_get(const uint8_t *buf, size_t len, struct dentry *d, struct n
 
 	if (len < 10 || len > DENTRY_COOKIE_MAX || !dentry_type_valid(get_u8(buf + 8)))
 		return -EBADMSG;
-	n = (struct name){ .p = (const char *)buf + 9, .len = len - 9 };
+	n = (struct name){.p = (const char *)buf + 9, .len = len - 9};
 	if (!get_u64(buf) || !dentry_name_valid(n))
 		return -EBADMSG;
-	*d = (struct dentry){ .ino = get_u64(buf), .type = DTTOIF(get_u8(buf + 8)) };
+	*d = (struct dentry){.ino = get_u64(buf), .type = DTTOIF(get_u8(buf + 8))};
 	*name = n;
 	return 0;
 }

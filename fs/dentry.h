@@ -14,7 +14,7 @@ struct dentry {
 
 #define DENTRY_COOKIE_FIRST 3 /* 1 and 2 are "." and ".." */
 
-#define DENTRY_LEN	17		     /* a KEY_DENTRY value */
+#define DENTRY_LEN	  17		     /* a KEY_DENTRY value */
 #define DENTRY_COOKIE_MAX (9 + NAME_LEN_MAX) /* the longest KEY_COOKIE value */
 
 /* @name is valid by dentry_name_valid(), as is @d->type. */

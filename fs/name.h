@@ -25,15 +25,16 @@ struct name_new {
 
 /* "." and ".." work too (NFS export asks for them). */
 int name_lookup(struct fs *fs, uint64_t parent, struct name name, struct inode **out);
-int name_make(struct fs *fs, uint64_t parent, struct name name, const struct name_new *n, struct inode **out);
+int name_make(struct fs *fs, uint64_t parent, struct name name, const struct name_new *n,
+	      struct inode **out);
 /* An inode without a name (O_TMPFILE), an orphan until it is linked; nlink 0. */
 int name_tmpfile(struct fs *fs, uint64_t parent, const struct name_new *n, struct inode **out);
 int name_link(struct fs *fs, uint64_t ino, uint64_t parent, struct name name, struct inode **out);
 int name_unlink(struct fs *fs, uint64_t parent, struct name name);
 int name_rmdir(struct fs *fs, uint64_t parent, struct name name);
 /* @flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE; others -EINVAL. */
-int name_rename(struct fs *fs, uint64_t from_parent, struct name from, uint64_t to_parent, struct name to,
-		unsigned flags);
+int name_rename(struct fs *fs, uint64_t from_parent, struct name from, uint64_t to_parent,
+		struct name to, unsigned flags);
 /* @buf gets the target, NUL-terminated; 4096 bytes. */
 int name_readlink(struct fs *fs, uint64_t ino, char *buf);
 
@@ -46,8 +47,8 @@ struct name_entry {
 	uint32_t type; /* S_IFMT bits */
 	uint64_t cookie;
 };
-int name_list(struct fs *fs, uint64_t dir, uint64_t cookie, int (*fn)(void *arg, const struct name_entry *e),
-	      void *arg);
+int name_list(struct fs *fs, uint64_t dir, uint64_t cookie,
+	      int (*fn)(void *arg, const struct name_entry *e), void *arg);
 
 /* After the last close or the last forget: an inode without a name loses its data and its records. Also run over the
  * orphans at mount. Takes what it must; not inside an op. */

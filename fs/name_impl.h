@@ -5,9 +5,9 @@
 #include "fs/dentry.h"
 #include "fs/op.h"
 
-#define NAME_ROOT      1
-#define NAME_LINK_MAX  (1u << 31)
-#define NAME_DIR_BYTES 32 /* of a directory's size for each entry */
+#define NAME_ROOT	1
+#define NAME_LINK_MAX	(1u << 31)
+#define NAME_DIR_BYTES	32   /* of a directory's size for each entry */
 #define NAME_TARGET_MAX 4095 /* PATH_MAX without its NUL */
 
 /* 0, -ENOENT for an empty name, -ENAMETOOLONG. */

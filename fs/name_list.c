@@ -17,13 +17,13 @@ struct name_lister {
 static int name_list_dots(const struct name_lister *l, uint64_t cookie, const struct attr *a)
 {
 	struct name_entry dot = {
-		.name = { .p = ".", .len = 1 },
+		.name = {.p = ".", .len = 1},
 		.ino = l->dir,
 		.type = S_IFDIR,
 		.cookie = NAME_COOKIE_DOT,
 	};
 	struct name_entry dot_dot = {
-		.name = { .p = "..", .len = 2 },
+		.name = {.p = "..", .len = 2},
 		.ino = l->dir == NAME_ROOT ? NAME_ROOT : a->parent,
 		.type = S_IFDIR,
 		.cookie = NAME_COOKIE_DOT_DOT,
@@ -95,7 +95,7 @@ static int name_list_in(const struct name_lister *l, struct index_txn *t, uint64
 int name_list(struct fs *fs, uint64_t dir, uint64_t cookie,
 	      int (*fn)(void *arg, const struct name_entry *e), void *arg)
 {
-	struct name_lister l = { .dir = dir, .fn = fn, .arg = arg };
+	struct name_lister l = {.dir = dir, .fn = fn, .arg = arg};
 	struct index_txn *t;
 	int err = index_read(fs->index, &t);
 

@@ -102,7 +102,7 @@ static int name_add_entry(struct op *op, struct inode *dir, struct attr *d, stru
 			  struct inode *in, const struct timespec *now)
 {
 	uint32_t type = op_edit(op, in)->mode & S_IFMT;
-	struct dentry entry = { .ino = in->ino, .type = type, .cookie = d->next_cookie++ };
+	struct dentry entry = {.ino = in->ino, .type = type, .cookie = d->next_cookie++};
 
 	name_dir_changed(d, 1, S_ISDIR(type), now);
 	return dentry_store(op->txn, dir->ino, name, &entry);
@@ -119,8 +119,8 @@ static int name_free(struct op *op, struct inode *dir, struct name name)
 	return err == -ENOENT ? 0 : err;
 }
 
-static int name_make_in(struct op *op, struct inode *dir, struct name name, const struct name_new *n,
-			struct inode **out)
+static int name_make_in(struct op *op, struct inode *dir, struct name name,
+			const struct name_new *n, struct inode **out)
 {
 	struct timespec now = inode_now();
 	struct attr a, *d;

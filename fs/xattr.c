@@ -15,7 +15,7 @@ enum xattr_kind {
 	XATTR_USER,
 	XATTR_SECURITY,
 	XATTR_TRUSTED,
-	XATTR_ACCESS,  /* ACLs */
+	XATTR_ACCESS, /* ACLs */
 	XATTR_DEFAULT,
 };
 
@@ -31,9 +31,9 @@ static int xattr_kind(const char *name, enum xattr_kind *out)
 		const char *prefix;
 		enum xattr_kind kind;
 	} spaces[] = {
-		{ "user.", XATTR_USER },
-		{ "security.", XATTR_SECURITY },
-		{ "trusted.", XATTR_TRUSTED },
+		{"user.", XATTR_USER},
+		{"security.", XATTR_SECURITY},
+		{"trusted.", XATTR_TRUSTED},
 	};
 	size_t len = strlen(name);
 

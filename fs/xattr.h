@@ -11,7 +11,8 @@
  * asks, when the access ACL is set. An ACL without entries, or of no bytes, is removed.
  * -ERANGE (the name), -E2BIG, -EOPNOTSUPP (the namespace), -EINVAL, -EEXIST, -ENODATA, -EPERM (user attribute of
  * something that is neither file nor directory), -EACCES (default ACL of no directory), -ESTALE (reclaimed). */
-int xattr_set(struct inode *in, const char *name, const void *value, size_t len, int flags, bool kill_sgid);
+int xattr_set(struct inode *in, const char *name, const void *value, size_t len, int flags,
+	      bool kill_sgid);
 /* @len 0: *out is the size alone. -ENODATA, -ERANGE. */
 int xattr_get(struct inode *in, const char *name, void *buf, size_t len, size_t *out);
 /* Each name with its NUL. @len 0: the size alone. -ERANGE. */

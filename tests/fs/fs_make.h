@@ -36,12 +36,12 @@ static inline void fs_make_up(struct fs_make *m)
 		.ops = store_sync(),
 		.paths = paths,
 		.nr_paths = m->nr_shards,
-		.want = { .level = RAID_LEVEL_ANY },
+		.want = {.level = RAID_LEVEL_ANY},
 		.create = true,
 	};
 	struct fs_params p = {
 		.state_dir = m->state,
-		.codec = { .mode = CODEC_AUTO, .level = CODEC_LEVEL_DEFAULT },
+		.codec = {.mode = CODEC_AUTO, .level = CODEC_LEVEL_DEFAULT},
 		.memory_len = 32 * MIB,
 		.cache_len = 32 * MIB,
 		.threads = 2,
@@ -66,7 +66,7 @@ static inline void fs_make_init(struct fs_make *m, unsigned nr_shards)
 	const char *tmp = getenv("TMPDIR");
 
 	assert_true(nr_shards <= FS_MAKE_SHARDS);
-	*m = (struct fs_make){ .nr_shards = nr_shards };
+	*m = (struct fs_make){.nr_shards = nr_shards};
 	snprintf(m->dir, sizeof(m->dir), "%s/matfs-test-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(m->dir));
 	snprintf(m->state, sizeof(m->state), "%s/state", m->dir);

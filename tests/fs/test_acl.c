@@ -12,7 +12,7 @@
 #include "conf/bytes.h"
 #include "fs/acl.h"
 
-#define NOBODY ((uint32_t)ACL_UNDEFINED_ID)
+#define NOBODY	    ((uint32_t)ACL_UNDEFINED_ID)
 #define ENTRIES_MAX 16
 
 /* As text, in the order of the entries: "u:7 u1000:5 g:4 g20:6 m:7 o:0"; 'x' is a tag that does not exist. */
@@ -95,27 +95,27 @@ static void acl_valid_lists_come_back(void **state)
 static void acl_invalid_lists_are_refused(void **state)
 {
 	static const char *const lists[] = {
-		"u:7",			       /* not whole */
+		"u:7", /* not whole */
 		"u:7 g:5",
 		"g:5 o:0",
 		"u:7 o:0",
 		"u:7 g:5 m:7",
-		"g:5 u:7 o:0",		       /* order */
+		"g:5 u:7 o:0", /* order */
 		"u:7 o:0 g:5",
 		"u:7 g:5 u1:7 m:7 o:0",
 		"u1:7 u:7 g:5 m:7 o:0",
 		"u:7 g1:5 g:5 m:7 o:0",
 		"u:7 g:5 m:7 g1:5 o:0",
-		"u:7 u:7 g:5 o:0",	       /* twice */
+		"u:7 u:7 g:5 o:0", /* twice */
 		"u:7 g:5 g:5 o:0",
 		"u:7 g:5 m:7 m:7 o:0",
 		"u:7 g:5 o:0 o:0",
 		"u:7 g:5 o:0 m:7",
-		"u:7 u1:7 g:5 o:0",	       /* named, but no mask */
+		"u:7 u1:7 g:5 o:0", /* named, but no mask */
 		"u:7 g:5 g1:7 o:0",
-		"u:8 g:5 o:0",		       /* permissions */
+		"u:8 g:5 o:0", /* permissions */
 		"u:7 g:5 o:65535",
-		"u:7 x:7 g:5 o:0",	       /* no such tag */
+		"u:7 x:7 g:5 o:0", /* no such tag */
 	};
 	uint8_t buf[4 + 8 * ENTRIES_MAX];
 
@@ -168,13 +168,13 @@ static void acl_lengths_and_version_are_checked(void **state)
 		assert_null(acl);
 	}
 	put_u32(buf, 1);
-	assert_int_equal(acl_parse(buf, len, &(struct acl *){ NULL }), -EOPNOTSUPP);
+	assert_int_equal(acl_parse(buf, len, &(struct acl *){NULL}), -EOPNOTSUPP);
 }
 
 static void acl_no_entries_is_no_list(void **state)
 {
-	struct acl some = { .nr = 0 }, *acl = &some;
-	uint8_t head[4] = { 2 };
+	struct acl some = {.nr = 0}, *acl = &some;
+	uint8_t head[4] = {2};
 
 	(void)state;
 	assert_int_equal(acl_parse(head, 4, &acl), 0);
@@ -191,10 +191,10 @@ static void acl_mode_is_owner_mask_others(void **state)
 		uint32_t mode;
 		bool minimal;
 	} cases[] = {
-		{ "u:7 g:5 o:1", 0751, true },
-		{ "u:7 g:5 m:2 o:1", 0721, false },
-		{ "u:6 u3:7 g:0 m:7 o:0", 0670, false },
-		{ "u:6 g:0 g3:7 m:1 o:4", 0614, false },
+		{"u:7 g:5 o:1", 0751, true},
+		{"u:7 g:5 m:2 o:1", 0721, false},
+		{"u:6 u3:7 g:0 m:7 o:0", 0670, false},
+		{"u:6 g:0 g3:7 m:1 o:4", 0614, false},
 	};
 
 	(void)state;
@@ -218,12 +218,12 @@ static void acl_create_cuts_list_and_mode(void **state)
 		const char *access;
 		bool minimal;
 	} cases[] = {
-		{ "u:7 g:5 o:0", 0666, 0640, "u:6 g:4 o:0", true },
-		{ "u:7 g:7 o:7", 0644, 0644, "u:6 g:4 o:4", true },
-		{ "u:7 u9:7 g:5 m:7 o:0", 0666, 0660, "u:6 u9:7 g:5 m:6 o:0", false },
-		{ "u:7 u9:7 g:5 m:7 o:5", 0777, 0775, "u:7 u9:7 g:5 m:7 o:5", false },
-		{ "u:7 g:7 g8:6 m:4 o:7", 02770, 02740, "u:7 g:7 g8:6 m:4 o:0", false },
-		{ "u:5 g:7 m:7 o:7", 0, 0, "u:0 g:7 m:0 o:0", false },
+		{"u:7 g:5 o:0", 0666, 0640, "u:6 g:4 o:0", true},
+		{"u:7 g:7 o:7", 0644, 0644, "u:6 g:4 o:4", true},
+		{"u:7 u9:7 g:5 m:7 o:0", 0666, 0660, "u:6 u9:7 g:5 m:6 o:0", false},
+		{"u:7 u9:7 g:5 m:7 o:5", 0777, 0775, "u:7 u9:7 g:5 m:7 o:5", false},
+		{"u:7 g:7 g8:6 m:4 o:7", 02770, 02740, "u:7 g:7 g8:6 m:4 o:0", false},
+		{"u:5 g:7 m:7 o:7", 0, 0, "u:0 g:7 m:0 o:0", false},
 	};
 
 	(void)state;
@@ -241,13 +241,13 @@ static void acl_create_cuts_list_and_mode(void **state)
 static void acl_bytes_are_the_kernels(void **state)
 {
 	static const uint8_t bytes[] = {
-		2, 0, 0, 0,					      /* version */
-		1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff,		      /* owner rw- */
-		2, 0, 7, 0, 0xe8, 3,	0,    0,		      /* user 1000 rwx */
-		4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff,		      /* group r-- */
-		8, 0, 4, 0, 20,	  0,	0,    0,		      /* group 20 r-- */
-		0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff,		      /* mask rwx */
-		0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,		      /* others --- */
+		2,    0, 0, 0,			       /* version */
+		1,    0, 6, 0, 0xff, 0xff, 0xff, 0xff, /* owner rw- */
+		2,    0, 7, 0, 0xe8, 3,	   0,	 0,    /* user 1000 rwx */
+		4,    0, 4, 0, 0xff, 0xff, 0xff, 0xff, /* group r-- */
+		8,    0, 4, 0, 20,   0,	   0,	 0,    /* group 20 r-- */
+		0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, /* mask rwx */
+		0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, /* others --- */
 	};
 	AUTO_FREE struct acl *acl = NULL;
 	uint8_t again[sizeof(bytes)];

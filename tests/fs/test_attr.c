@@ -23,20 +23,20 @@ static const struct attr sample = {
 	.parent = 0x4142434445464748,
 	.next_cookie = 0x5152535455565758,
 	.flags = ATTR_CAPS,
-	.atime = { .tv_sec = 0x61626364, .tv_nsec = 999999999 },
-	.mtime = { .tv_sec = -1, .tv_nsec = 1 },
-	.ctime = { .tv_sec = 0x6566676869, .tv_nsec = 0 },
-	.btime = { .tv_sec = 7, .tv_nsec = 8 },
+	.atime = {.tv_sec = 0x61626364, .tv_nsec = 999999999},
+	.mtime = {.tv_sec = -1, .tv_nsec = 1},
+	.ctime = {.tv_sec = 0x6566676869, .tv_nsec = 0},
+	.btime = {.tv_sec = 7, .tv_nsec = 8},
 };
 
 /* Written by hand from the table in attr.c: the format outlives the code. */
 static const uint8_t golden[ATTR_LEN] = {
-	1,    0,    0,	  0,			      /* version */
-	1,    0,    0,	  0,			      /* flags */
-	0xe9, 0x45, 0,	  0,			      /* mode 042751 */
-	4,    3,    2,	  1,			      /* uid */
-	8,    7,    6,	  5,			      /* gid */
-	0x0c, 0x0b, 0x0a, 9,			      /* nlink */
+	1,    0,    0,	  0,				/* version */
+	1,    0,    0,	  0,				/* flags */
+	0xe9, 0x45, 0,	  0,				/* mode 042751 */
+	4,    3,    2,	  1,				/* uid */
+	8,    7,    6,	  5,				/* gid */
+	0x0c, 0x0b, 0x0a, 9,				/* nlink */
 	0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, /* rdev */
 	0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, /* size */
 	0x38, 0x37, 0x36, 0x35, 0x34, 0x33, 0x32, 0x31, /* mapped */
@@ -78,7 +78,7 @@ static void attr_comes_back(void **state)
 
 static void attr_of_another_length_is_refused(void **state)
 {
-	uint8_t longer[ATTR_LEN + 1] = { 0 };
+	uint8_t longer[ATTR_LEN + 1] = {0};
 	struct attr a;
 
 	(void)state;
@@ -100,7 +100,7 @@ struct damage {
 
 static void attr_refuses(const struct damage *d)
 {
-	struct attr a = { .uid = 77 };
+	struct attr a = {.uid = 77};
 	uint8_t buf[ATTR_LEN];
 
 	memcpy(buf, golden, sizeof(buf));
@@ -114,19 +114,19 @@ static void attr_refuses(const struct damage *d)
 static void attr_out_of_range_is_refused(void **state)
 {
 	static const struct damage damages[] = {
-		{ 0, 4, 0 },			  /* version */
-		{ 0, 4, 2 },
-		{ 4, 4, 2 },			  /* flags nobody knows */
-		{ 8, 4, 0751 },			  /* no type */
-		{ 8, 4, 0170000 },		  /* no such type */
-		{ 8, 4, S_IFDIR | 0751 | 1 << 16 }, /* more than a mode */
-		{ 32, 8, 1ULL << 63 },		  /* size */
-		{ 40, 8, 1ULL << 63 },		  /* mapped */
-		{ 56, 8, 2 },			  /* cookie of ".." */
-		{ 72, 4, 1000000000 },		  /* nanoseconds, four times */
-		{ 84, 4, 1000000000 },
-		{ 96, 4, UINT32_MAX },
-		{ 108, 4, 1000000000 },
+		{0, 4, 0}, /* version */
+		{0, 4, 2},
+		{4, 4, 2},			  /* flags nobody knows */
+		{8, 4, 0751},			  /* no type */
+		{8, 4, 0170000},		  /* no such type */
+		{8, 4, S_IFDIR | 0751 | 1 << 16}, /* more than a mode */
+		{32, 8, 1ULL << 63},		  /* size */
+		{40, 8, 1ULL << 63},		  /* mapped */
+		{56, 8, 2},			  /* cookie of ".." */
+		{72, 4, 1000000000},		  /* nanoseconds, four times */
+		{84, 4, 1000000000},
+		{96, 4, UINT32_MAX},
+		{108, 4, 1000000000},
 	};
 
 	(void)state;
@@ -136,8 +136,8 @@ static void attr_out_of_range_is_refused(void **state)
 
 static void attr_of_every_type_is_taken(void **state)
 {
-	static const uint32_t types[] = { S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR,
-					  S_IFBLK, S_IFIFO, S_IFSOCK };
+	static const uint32_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR,
+					 S_IFBLK, S_IFIFO, S_IFSOCK};
 	uint8_t buf[ATTR_LEN];
 
 	(void)state;

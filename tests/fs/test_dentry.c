@@ -17,13 +17,13 @@ static const struct dentry sample = {
 	.type = S_IFDIR,
 	.cookie = 0x1112131415161718,
 };
-static const uint8_t golden[DENTRY_LEN] = { 8,	  7,	6,    5,    4,	  3,	2,    1,   4,
-					    0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11 };
-static const uint8_t golden_cookie[] = { 8, 7, 6, 5, 4, 3, 2, 1, 4, 'a', 0xff };
+static const uint8_t golden[DENTRY_LEN] = {8,	 7,    6,    5,	   4,	 3,    2,    1,	  4,
+					   0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11};
+static const uint8_t golden_cookie[] = {8, 7, 6, 5, 4, 3, 2, 1, 4, 'a', 0xff};
 
 static struct name name_of(const char *text)
 {
-	return (struct name){ .p = text, .len = strlen(text) };
+	return (struct name){.p = text, .len = strlen(text)};
 }
 
 static void dentry_bytes_are_as_written_down(void **state)
@@ -99,15 +99,15 @@ static void dentry_names_are_checked(void **state)
 		size_t len;
 		bool good;
 	} names[] = {
-		{ ".", 1, false },     { "..", 2, false },  { "...", 3, true },
-		{ ".a", 2, true },     { "a.", 2, true },   { "a/b", 3, false },
-		{ "/", 1, false },     { "a\0b", 3, false }, { "\xff\x01\n ", 4, true },
+		{".", 1, false}, {"..", 2, false},   {"...", 3, true},
+		{".a", 2, true}, {"a.", 2, true},    {"a/b", 3, false},
+		{"/", 1, false}, {"a\0b", 3, false}, {"\xff\x01\n ", 4, true},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		uint8_t buf[DENTRY_COOKIE_MAX];
-		struct name name = { names[i].p, names[i].len }, out;
+		struct name name = {names[i].p, names[i].len}, out;
 		size_t len = dentry_cookie_put(&sample, name, buf);
 		struct dentry d;
 
@@ -115,7 +115,7 @@ static void dentry_names_are_checked(void **state)
 		assert_int_equal(dentry_cookie_get(buf, len, &d, &out),
 				 names[i].good ? 0 : -EBADMSG);
 	}
-	assert_false(dentry_name_valid((struct name){ "", 0 }));
+	assert_false(dentry_name_valid((struct name){"", 0}));
 }
 
 /* ---- in an index ---- */

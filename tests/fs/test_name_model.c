@@ -27,7 +27,7 @@ struct node {
 	bool used;
 	uint64_t ino;
 	uint32_t type;
-	unsigned nr_links; /* names that lead to it */
+	unsigned nr_links;  /* names that lead to it */
 	struct inode *open; /* one open file of it, or NULL */
 	/* of a directory */
 	int parent;
@@ -83,7 +83,7 @@ static struct name name_nr(unsigned i)
 		memset(text[i], 'a' + (int)i, len);
 		snprintf(text[i] + len - 1, 2, "%c", 'A' + (int)i);
 	}
-	return (struct name){ .p = text[i], .len = strlen(text[i]) };
+	return (struct name){.p = text[i], .len = strlen(text[i])};
 }
 
 static unsigned name_index(struct model *m, struct name name)
@@ -112,7 +112,7 @@ static int node_new(struct model *m, uint32_t type, int parent)
 
 		if (n->used)
 			continue;
-		*n = (struct node){ .used = true, .type = type, .parent = parent, .next_cookie = 3 };
+		*n = (struct node){.used = true, .type = type, .parent = parent, .next_cookie = 3};
 		for (unsigned k = 0; k < NAMES; k++)
 			n->e[k].node = NONE;
 		return i;
@@ -217,11 +217,11 @@ static unsigned pick_taken(struct model *m, int dir)
 
 static int call_make(struct model *m)
 {
-	static const uint32_t types[] = { S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFLNK, S_IFIFO };
+	static const uint32_t types[] = {S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFLNK, S_IFIFO};
 	int dir = pick_dir(m), want, node;
 	unsigned name = pick_name(m);
 	uint32_t type = types[random_below(m, ARRAY_LEN(types))];
-	struct name_new n = { .mode = type | 0755, .target = "somewhere" };
+	struct name_new n = {.mode = type | 0755, .target = "somewhere"};
 	struct inode *in;
 	int err;
 
@@ -345,8 +345,8 @@ static void rename_apply(struct model *m, const struct rename_call *c)
 
 static int call_rename(struct model *m)
 {
-	static const unsigned flags[] = { 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE };
-	struct rename_call c = { .from_dir = pick_dir(m), .to_dir = pick_dir(m) };
+	static const unsigned flags[] = {0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE};
+	struct rename_call c = {.from_dir = pick_dir(m), .to_dir = pick_dir(m)};
 	int want, err;
 
 	if (random_below(m, 3) == 0)
@@ -357,8 +357,8 @@ static int call_rename(struct model *m)
 	c.from = m->node[c.from_dir].e[c.from_name].node;
 	c.to = m->node[c.to_dir].e[c.to_name].node;
 	want = rename_predict(m, &c);
-	err = name_rename(m->fs, m->node[c.from_dir].ino, name_nr(c.from_name), m->node[c.to_dir].ino,
-			  name_nr(c.to_name), c.flags);
+	err = name_rename(m->fs, m->node[c.from_dir].ino, name_nr(c.from_name),
+			  m->node[c.to_dir].ino, name_nr(c.to_name), c.flags);
 	CHECK(m, err == want, "rename (flags %u) gives %d, not %d", c.flags, err, want);
 	if (!err)
 		rename_apply(m, &c);
@@ -395,7 +395,7 @@ static int call_tmpfile(struct model *m)
 {
 	int dir = pick_dir(m), want = is_dir(&m->node[dir]) ? 0 : -ENOTDIR;
 	int node = want ? NONE : node_new(m, S_IFREG, NONE), err;
-	struct name_new n = { .mode = S_IFREG | 0600 };
+	struct name_new n = {.mode = S_IFREG | 0600};
 	struct inode *in;
 
 	if (!want && node == NONE)
@@ -421,7 +421,8 @@ static int call_adopt(struct model *m)
 	if (!n->used || !n->open || n->nr_links || !is_dir(&m->node[dir]) ||
 	    m->node[dir].e[name].node != NONE)
 		return -EBADF;
-	CHECK(m, name_link(m->fs, n->ino, m->node[dir].ino, name_nr(name), &in) == 0, "link of an orphan");
+	CHECK(m, name_link(m->fs, n->ino, m->node[dir].ino, name_nr(name), &in) == 0,
+	      "link of an orphan");
 	inode_put(in);
 	n->nr_links = 1;
 	entry_set(m, dir, name, (int)(n - m->node));
@@ -451,8 +452,10 @@ static int list_entry(void *arg, const struct name_entry *e)
 	s->nr++;
 	s->cookie = e->cookie;
 	if (e->cookie <= 2) {
-		CHECK(m, e->name.len == e->cookie && memcmp(e->name.p, "..", e->name.len) == 0 &&
-			 e->ino == m->node[e->cookie == 1 ? s->dir : d->parent].ino, "dots are wrong");
+		CHECK(m,
+		      e->name.len == e->cookie && memcmp(e->name.p, "..", e->name.len) == 0 &&
+			      e->ino == m->node[e->cookie == 1 ? s->dir : d->parent].ino,
+		      "dots are wrong");
 		return 0;
 	}
 	name = name_index(m, e->name);
@@ -470,7 +473,7 @@ static void list_begin(struct model *m)
 {
 	struct lister *l = &m->lister;
 
-	*l = (struct lister){ .dir = pick_dir(m) };
+	*l = (struct lister){.dir = pick_dir(m)};
 	if (!is_dir(&m->node[l->dir])) {
 		l->dir = NONE;
 		return;
@@ -482,7 +485,7 @@ static void list_begin(struct model *m)
 static int call_list(struct model *m)
 {
 	struct lister *l = &m->lister;
-	struct list_step s = { .m = m, .max = 1 + random_below(m, 5) };
+	struct list_step s = {.m = m, .max = 1 + random_below(m, 5)};
 
 	if (l->dir == NONE)
 		list_begin(m);
@@ -491,7 +494,8 @@ static int call_list(struct model *m)
 	s.dir = l->dir;
 	s.cookie = l->cookie;
 	s.seen = l->seen;
-	CHECK(m, name_list(m->fs, m->node[l->dir].ino, l->cookie, list_entry, &s) == 0, "list fails");
+	CHECK(m, name_list(m->fs, m->node[l->dir].ino, l->cookie, list_entry, &s) == 0,
+	      "list fails");
 	l->cookie = s.cookie;
 	if (s.nr == s.max)
 		return 0;
@@ -509,7 +513,8 @@ static void check_node(struct model *m, const struct node *n)
 	struct inode *in;
 	struct attr a;
 
-	CHECK(m, inode_get(m->fs, NULL, n->ino, &in) == 0, "inode %" PRIu64 " is not there", n->ino);
+	CHECK(m, inode_get(m->fs, NULL, n->ino, &in) == 0, "inode %" PRIu64 " is not there",
+	      n->ino);
 	inode_attr(in, &a);
 	inode_put(in);
 	CHECK(m, (a.mode & S_IFMT) == n->type, "type");
@@ -525,10 +530,11 @@ static void check_node(struct model *m, const struct node *n)
 
 static void check_dir(struct model *m, int dir)
 {
-	struct list_step s = { .m = m, .dir = dir, .max = UINT32_MAX };
+	struct list_step s = {.m = m, .dir = dir, .max = UINT32_MAX};
 
 	CHECK(m, name_list(m->fs, m->node[dir].ino, 0, list_entry, &s) == 0, "list fails");
-	CHECK(m, s.nr == m->node[dir].nr_names + 2, "%u entries, not %u", s.nr, m->node[dir].nr_names + 2);
+	CHECK(m, s.nr == m->node[dir].nr_names + 2, "%u entries, not %u", s.nr,
+	      m->node[dir].nr_names + 2);
 	for (unsigned i = 0; i < NAMES; i++) {
 		int node = m->node[dir].e[i].node;
 		struct inode *in;
@@ -560,8 +566,9 @@ static void count_records(struct model *m, uint64_t nr[256])
 
 static void check_all(struct model *m)
 {
-	uint64_t have[256] = { 0 }, want[256] = { 0 };
-	static const enum key_kind kinds[] = { KEY_ATTR, KEY_INLINE, KEY_DENTRY, KEY_COOKIE, KEY_ORPHAN };
+	uint64_t have[256] = {0}, want[256] = {0};
+	static const enum key_kind kinds[] = {KEY_ATTR, KEY_INLINE, KEY_DENTRY, KEY_COOKIE,
+					      KEY_ORPHAN};
 
 	for (int i = 0; i < NODES; i++) {
 		const struct node *n = &m->node[i];
@@ -579,8 +586,9 @@ static void check_all(struct model *m)
 	}
 	count_records(m, have);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		CHECK(m, have[kinds[i]] == want[kinds[i]], "%" PRIu64 " records of kind %#x, not %" PRIu64,
-		      have[kinds[i]], kinds[i], want[kinds[i]]);
+		CHECK(m, have[kinds[i]] == want[kinds[i]],
+		      "%" PRIu64 " records of kind %#x, not %" PRIu64, have[kinds[i]], kinds[i],
+		      want[kinds[i]]);
 	CHECK(m, atomic_load(&m->fs->n.nr_inodes) == want[KEY_ATTR], "counted inodes");
 }
 
@@ -613,8 +621,16 @@ static int call_any(struct model *m, unsigned *kind)
 {
 	unsigned dice = random_below(m, 100);
 
-	*kind = dice < 28 ? 0 : dice < 36 ? 1 : dice < 48 ? 2 : dice < 58 ? 3 : dice < 84 ? 4
-	      : dice < 87 ? 5 : dice < 90 ? 6 : dice < 91 ? 7 : dice < 92 ? 8 : 9;
+	*kind = dice < 28   ? 0
+		: dice < 36 ? 1
+		: dice < 48 ? 2
+		: dice < 58 ? 3
+		: dice < 84 ? 4
+		: dice < 87 ? 5
+		: dice < 90 ? 6
+		: dice < 91 ? 7
+		: dice < 92 ? 8
+			    : 9;
 	switch (*kind) {
 	case 0:
 		return call_make(m);
@@ -657,8 +673,8 @@ static void name_agrees_with_its_model(void **state)
 	}
 	/* A test whose calls all fail would agree, too. */
 	for (unsigned kind = 0; kind < 10 && nr_ops >= OPS; kind++)
-		CHECK(m, m->nr_done[kind] >= 50, "only %u calls of kind %u succeeded", m->nr_done[kind],
-		      kind);
+		CHECK(m, m->nr_done[kind] >= 50, "only %u calls of kind %u succeeded",
+		      m->nr_done[kind], kind);
 }
 
 static int setup(void **state)

@@ -9,11 +9,11 @@
 
 static struct inode *make(void **state, const char *name, uint32_t mode)
 {
-	struct name_new n = { .mode = mode, .uid = 10, .gid = 20, .target = "target" };
+	struct name_new n = {.mode = mode, .uid = 10, .gid = 20, .target = "target"};
 	struct fs *fs = ((struct fs_make *)*state)->fs;
 	struct inode *in;
 
-	assert_int_equal(name_make(fs, 1, (struct name){ name, strlen(name) }, &n, &in), 0);
+	assert_int_equal(name_make(fs, 1, (struct name){name, strlen(name)}, &n, &in), 0);
 	return in;
 }
 
@@ -25,7 +25,7 @@ static struct attr make_old(struct inode *in)
 
 	assert_int_equal(op_begin(&op, in->fs), 0);
 	a = op_edit(&op, in);
-	a->ctime = a->mtime = a->atime = (struct timespec){ .tv_sec = 1 };
+	a->ctime = a->mtime = a->atime = (struct timespec){.tv_sec = 1};
 	copy = *a;
 	assert_int_equal(op_end(&op, 0), 0);
 	return copy;
@@ -56,8 +56,8 @@ static void setattr_mode_keeps_the_type(void **state)
 {
 	struct inode *in = make(state, "mode", S_IFREG | 0644);
 	struct attr old = make_old(in), new;
-	struct setattr s = { .what = SETATTR_MODE, .mode = S_IFDIR | 07321, .uid = 5, .gid = 6,
-			     .size = 7 };
+	struct setattr s = {
+		.what = SETATTR_MODE, .mode = S_IFDIR | 07321, .uid = 5, .gid = 6, .size = 7};
 
 	assert_int_equal(setattr_apply(in, &s), 0);
 	new = attr_of(in);
@@ -71,7 +71,7 @@ static void setattr_owner_and_group_are_apart(void **state)
 {
 	struct inode *in = make(state, "owner", S_IFREG | S_ISUID | S_ISGID | 0755);
 	struct attr old = make_old(in), new;
-	struct setattr s = { .what = SETATTR_UID, .uid = 5, .gid = 6 };
+	struct setattr s = {.what = SETATTR_UID, .uid = 5, .gid = 6};
 
 	assert_int_equal(setattr_apply(in, &s), 0);
 	new = attr_of(in);
@@ -93,9 +93,9 @@ static void setattr_times_as_asked(void **state)
 {
 	struct inode *in = make(state, "times", S_IFREG | 0644);
 	struct setattr s = {
-		.atime = { .tv_sec = -100, .tv_nsec = 999999999 },
-		.mtime = { .tv_sec = 1LL << 33, .tv_nsec = 5 },
-		.ctime = { .tv_sec = 77, .tv_nsec = 6 },
+		.atime = {.tv_sec = -100, .tv_nsec = 999999999},
+		.mtime = {.tv_sec = 1LL << 33, .tv_nsec = 5},
+		.ctime = {.tv_sec = 77, .tv_nsec = 6},
 	};
 	struct attr a;
 
@@ -125,13 +125,13 @@ static void setattr_times_as_asked(void **state)
 
 static void setattr_bad_nanoseconds_change_nothing(void **state)
 {
-	static const unsigned whats[] = { SETATTR_ATIME, SETATTR_MTIME, SETATTR_CTIME };
+	static const unsigned whats[] = {SETATTR_ATIME, SETATTR_MTIME, SETATTR_CTIME};
 	struct inode *in = make(state, "nanoseconds", S_IFREG | 0644);
 	struct setattr s = {
 		.mode = 0,
-		.atime = { .tv_nsec = 1000000000 },
-		.mtime = { .tv_nsec = -1 },
-		.ctime = { .tv_nsec = 1000000000 },
+		.atime = {.tv_nsec = 1000000000},
+		.mtime = {.tv_nsec = -1},
+		.ctime = {.tv_nsec = 1000000000},
 	};
 
 	make_old(in);
@@ -146,12 +146,12 @@ static void setattr_bad_nanoseconds_change_nothing(void **state)
 
 static void kill_privs(struct inode *in, uint32_t mode, uint32_t left)
 {
-	struct setattr s = { .what = SETATTR_MODE, .mode = mode };
+	struct setattr s = {.what = SETATTR_MODE, .mode = mode};
 	size_t len;
 
 	assert_int_equal(setattr_apply(in, &s), 0);
 	assert_int_equal(xattr_set(in, "security.capability", "v", 1, 0, false), 0);
-	s = (struct setattr){ .what = SETATTR_KILL_PRIVS | SETATTR_UID, .uid = 9 };
+	s = (struct setattr){.what = SETATTR_KILL_PRIVS | SETATTR_UID, .uid = 9};
 	assert_int_equal(setattr_apply(in, &s), 0);
 	assert_int_equal(attr_of(in).mode & 07777, left);
 	if (S_ISDIR(attr_of(in).mode)) {
@@ -180,7 +180,7 @@ static void setattr_privileges_go_when_asked(void **state)
 static void setattr_truncation_takes_privileges(void **state)
 {
 	struct inode *in = make(state, "privs-size", S_IFREG | S_ISUID | S_ISGID | 0755);
-	struct setattr s = { .what = SETATTR_SIZE | SETATTR_KILL_PRIVS, .size = 5 };
+	struct setattr s = {.what = SETATTR_SIZE | SETATTR_KILL_PRIVS, .size = 5};
 	size_t len;
 
 	assert_int_equal(xattr_set(in, "security.capability", "v", 1, 0, false), 0);
@@ -197,7 +197,7 @@ static void setattr_size_is_for_files(void **state)
 	struct inode *in = make(state, "size", S_IFREG | 0644);
 	struct inode *dir = make(state, "size-dir", S_IFDIR | 0755);
 	struct inode *fifo = make(state, "size-fifo", S_IFIFO | 0644);
-	struct setattr s = { .what = SETATTR_SIZE | SETATTR_MODE, .size = 123456, .mode = 0600 };
+	struct setattr s = {.what = SETATTR_SIZE | SETATTR_MODE, .size = 123456, .mode = 0600};
 
 	make_old(in);
 	assert_int_equal(setattr_apply(in, &s), 0);
@@ -222,10 +222,10 @@ static void setattr_cannot_bring_an_inode_back(void **state)
 {
 	struct fs *fs = ((struct fs_make *)*state)->fs;
 	struct inode *in = make(state, "back", S_IFREG | 0644), *again;
-	struct setattr s = { .what = SETATTR_MODE, .mode = 0600 };
+	struct setattr s = {.what = SETATTR_MODE, .mode = 0600};
 	uint64_t ino = in->ino;
 
-	assert_int_equal(name_unlink(fs, 1, (struct name){ "back", 4 }), 0);
+	assert_int_equal(name_unlink(fs, 1, (struct name){"back", 4}), 0);
 	assert_int_equal(setattr_apply(in, &s), -ESTALE);
 	inode_put(in);
 	assert_int_equal(inode_get(fs, NULL, ino, &again), -ENOENT);
@@ -235,10 +235,10 @@ static void setattr_outlives_the_mount(void **state)
 {
 	struct fs_make *m = *state;
 	struct inode *in = make(state, "stays", S_IFREG | 0644);
-	struct setattr s = { .what = SETATTR_MODE | SETATTR_UID | SETATTR_MTIME,
-			     .mode = 0751,
-			     .uid = 99,
-			     .mtime = { .tv_sec = 5, .tv_nsec = 6 } };
+	struct setattr s = {.what = SETATTR_MODE | SETATTR_UID | SETATTR_MTIME,
+			    .mode = 0751,
+			    .uid = 99,
+			    .mtime = {.tv_sec = 5, .tv_nsec = 6}};
 	uint64_t ino = in->ino;
 	struct attr a;
 

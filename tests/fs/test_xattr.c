@@ -12,10 +12,10 @@
 
 static struct inode *make(struct fs *fs, uint64_t parent, const char *name, uint32_t mode)
 {
-	struct name_new n = { .mode = mode, .target = "target" };
+	struct name_new n = {.mode = mode, .target = "target"};
 	struct inode *in;
 
-	assert_int_equal(name_make(fs, parent, (struct name){ name, strlen(name) }, &n, &in), 0);
+	assert_int_equal(name_make(fs, parent, (struct name){name, strlen(name)}, &n, &in), 0);
 	return in;
 }
 
@@ -68,7 +68,7 @@ static void make_old(struct inode *in)
 
 	assert_int_equal(op_begin(&op, in->fs), 0);
 	a = op_edit(&op, in);
-	a->ctime = a->mtime = a->atime = (struct timespec){ .tv_sec = 1 };
+	a->ctime = a->mtime = a->atime = (struct timespec){.tv_sec = 1};
 	assert_int_equal(op_end(&op, 0), 0);
 }
 
@@ -148,11 +148,18 @@ static void xattr_only_known_namespaces(void **state)
 		const char *name;
 		int err;
 	} names[] = {
-		{ "user.x", 0 },	 { "trusted.x", 0 },	     { "security.x", 0 },
-		{ "user.", -EINVAL },	 { "trusted.", -EINVAL },    { "security.", -EINVAL },
-		{ "user", -EOPNOTSUPP }, { "system.x", -EOPNOTSUPP }, { "plain", -EOPNOTSUPP },
-		{ "users.x", -EOPNOTSUPP }, { "system.posix_acl_accessx", -EOPNOTSUPP },
-		{ "system.posix_acl", -EOPNOTSUPP },
+		{"user.x", 0},
+		{"trusted.x", 0},
+		{"security.x", 0},
+		{"user.", -EINVAL},
+		{"trusted.", -EINVAL},
+		{"security.", -EINVAL},
+		{"user", -EOPNOTSUPP},
+		{"system.x", -EOPNOTSUPP},
+		{"plain", -EOPNOTSUPP},
+		{"users.x", -EOPNOTSUPP},
+		{"system.posix_acl_accessx", -EOPNOTSUPP},
+		{"system.posix_acl", -EOPNOTSUPP},
 	};
 	struct inode *in = file_new(state, "spaces");
 
@@ -174,8 +181,8 @@ static void xattr_user_is_for_files_and_directories(void **state)
 		uint32_t type;
 		int err;
 	} types[] = {
-		{ "xreg", S_IFREG, 0 },	      { "xdir", S_IFDIR, 0 },	     { "xlnk", S_IFLNK, -EPERM },
-		{ "xfifo", S_IFIFO, -EPERM }, { "xsock", S_IFSOCK, -EPERM }, { "xchr", S_IFCHR, -EPERM },
+		{"xreg", S_IFREG, 0},	    {"xdir", S_IFDIR, 0},	 {"xlnk", S_IFLNK, -EPERM},
+		{"xfifo", S_IFIFO, -EPERM}, {"xsock", S_IFSOCK, -EPERM}, {"xchr", S_IFCHR, -EPERM},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
@@ -273,7 +280,8 @@ static size_t acl_bytes(const struct entry *e, size_t nr, uint8_t *buf)
 	return 4 + 8 * nr;
 }
 
-static int acl_set(struct inode *in, const char *name, const struct entry *e, size_t nr, bool kill_sgid)
+static int acl_set(struct inode *in, const char *name, const struct entry *e, size_t nr,
+		   bool kill_sgid)
 {
 	uint8_t buf[4 + 8 * 8];
 
@@ -291,11 +299,13 @@ static void acl_is(struct inode *in, const char *name, const struct entry *e, si
 }
 
 static const struct entry minimal[] = {
-	{ ACL_USER_OBJ, 7, 0 }, { ACL_GROUP_OBJ, 5, 0 }, { ACL_OTHER, 1, 0 },
+	{ACL_USER_OBJ, 7, 0},
+	{ACL_GROUP_OBJ, 5, 0},
+	{ACL_OTHER, 1, 0},
 };
 static const struct entry named[] = {
-	{ ACL_USER_OBJ, 6, 0 },	 { ACL_USER, 7, 1000 }, { ACL_GROUP_OBJ, 0, 0 },
-	{ ACL_MASK, 3, 0 },	 { ACL_OTHER, 4, 0 },
+	{ACL_USER_OBJ, 6, 0}, {ACL_USER, 7, 1000}, {ACL_GROUP_OBJ, 0, 0},
+	{ACL_MASK, 3, 0},     {ACL_OTHER, 4, 0},
 };
 
 static void acl_changes_the_mode(void **state)
@@ -359,18 +369,18 @@ static void acl_that_is_none_changes_nothing(void **state)
 
 static struct inode *make_umask(struct fs *fs, uint64_t parent, const char *name, uint32_t mode)
 {
-	struct name_new n = { .mode = mode, .umask = 077, .target = "target" };
+	struct name_new n = {.mode = mode, .umask = 077, .target = "target"};
 	struct inode *in;
 
-	assert_int_equal(name_make(fs, parent, (struct name){ name, strlen(name) }, &n, &in), 0);
+	assert_int_equal(name_make(fs, parent, (struct name){name, strlen(name)}, &n, &in), 0);
 	return in;
 }
 
 static void acl_default_is_inherited_instead_of_the_umask(void **state)
 {
 	static const struct entry file_acl[] = {
-		{ ACL_USER_OBJ, 6, 0 }, { ACL_USER, 7, 1000 }, { ACL_GROUP_OBJ, 0, 0 },
-		{ ACL_MASK, 2, 0 },	{ ACL_OTHER, 4, 0 },
+		{ACL_USER_OBJ, 6, 0}, {ACL_USER, 7, 1000}, {ACL_GROUP_OBJ, 0, 0},
+		{ACL_MASK, 2, 0},     {ACL_OTHER, 4, 0},
 	};
 	struct fs *fs = fs_of(state);
 	struct inode *dir = make(fs, 1, "acl-parent", S_IFDIR | 0777);
@@ -446,7 +456,7 @@ static void xattr_goes_with_its_file(void **state)
 		assert_int_equal(set(in, name, name, 0), 0);
 	}
 	assert_int_equal(records_of(fs, ino), 21);
-	assert_int_equal(name_unlink(fs, 1, (struct name){ "gone", 4 }), 0);
+	assert_int_equal(name_unlink(fs, 1, (struct name){"gone", 4}), 0);
 	assert_int_equal(records_of(fs, ino), 0);
 	/* Who still holds the inode cannot bring a record back. */
 	assert_int_equal(set(in, "user.late", "v", 0), -ESTALE);
