@@ -20,21 +20,20 @@
 /* Shards of one volume, at most. A set of shards is a bit mask in a uint64_t. */
 #define SHARD_MAX 64
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_LEN(a)			(sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define MIN(a, b)                                                                                  \
+/* Either side is evaluated once; the counter keeps the names of nested uses apart. */
+#define BASE_JOIN(a, b) a##b
+#define BASE_NAME(a, b) BASE_JOIN(a, b)
+#define BASE_PICK(a, b, op, x, y)                                                                  \
 	({                                                                                         \
-		__typeof__(a) min_a = (a);                                                         \
-		__typeof__(b) min_b = (b);                                                         \
-		min_a < min_b ? min_a : min_b;                                                     \
+		__typeof__(a) x = (a);                                                             \
+		__typeof__(b) y = (b);                                                             \
+		x op y ? x : y;                                                                    \
 	})
-#define MAX(a, b)                                                                                  \
-	({                                                                                         \
-		__typeof__(a) max_a = (a);                                                         \
-		__typeof__(b) max_b = (b);                                                         \
-		max_a > max_b ? max_a : max_b;                                                     \
-	})
+#define MIN(a, b) BASE_PICK(a, b, <, BASE_NAME(min_a, __COUNTER__), BASE_NAME(min_b, __COUNTER__))
+#define MAX(a, b) BASE_PICK(a, b, >, BASE_NAME(max_a, __COUNTER__), BASE_NAME(max_b, __COUNTER__))
 
 /* @align is a power of two; the caller knows that @n + @align does not overflow. */
 static inline uint64_t round_up(uint64_t n, uint64_t align)
@@ -78,7 +77,7 @@ static inline void base_close(const int *fd)
 
 /* Freed, or closed, when the variable goes out of scope. */
 #define AUTO_FREE __attribute__((cleanup(base_free)))
-#define AUTO_FD   __attribute__((cleanup(base_close)))
+#define AUTO_FD	  __attribute__((cleanup(base_close)))
 
 /* Take the value out of a variable that would clean it up. */
 #define TAKE_PTR(p)                                                                                \

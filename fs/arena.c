@@ -14,18 +14,20 @@
 #define ORDERS	 11 /* 4 KiB to 4 MiB */
 #define NONE	 UINT32_MAX
 
-_Static_assert(PAGE_LEN << (ORDERS - 1) == ARENA_PIECE_MAX, "the highest order is the largest piece");
+_Static_assert(PAGE_LEN << (ORDERS - 1) == ARENA_PIECE_MAX,
+	       "the highest order is the largest piece");
 
 struct arena {
 	uint8_t *mem;
 	uint64_t len;
 	struct lock lock;
 	struct cond given_cond;
-	uint64_t given;	       /* pieces given back, ever; guarded by lock */
+	uint64_t given; /* pieces given back, ever; guarded by lock */
 	atomic_uint_fast64_t used;
-	uint32_t head[ORDERS]; /* first free piece of each order, as a page number; guarded by lock */
+	uint32_t head
+		[ORDERS]; /* first free piece of each order, as a page number; guarded by lock */
 	uint32_t *next, *prev; /* a page each; guarded by lock */
-	int8_t *order;	       /* of the free piece that begins at this page, else -1; guarded by lock */
+	int8_t *order; /* of the free piece that begins at this page, else -1; guarded by lock */
 };
 
 static unsigned arena_order(size_t len)

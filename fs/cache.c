@@ -201,7 +201,8 @@ static int entry_read(struct fs *fs, const struct extent *x, uint8_t *bytes)
 	if (!err)
 		err = codec_decode(enc, x->loc.len, bytes, x->owner.raw_len);
 	if (err == -EBADMSG)
-		log_error("inode %llu, offset %llu: the stored bytes are intact but do not decode; restore the file "
+		log_error("inode %llu, offset %llu: the stored bytes are intact but do not decode; "
+			  "restore the file "
 			  "from a copy",
 			  (unsigned long long)x->owner.ino, (unsigned long long)x->owner.file_off);
 	return err == -EBADMSG ? -EIO : err;
@@ -292,7 +293,7 @@ bool cache_has(struct cache *c, uint64_t gen)
 
 void cache_stat_get(struct cache *c, struct cache_stat *out)
 {
-	*out = (struct cache_stat){ 0 };
+	*out = (struct cache_stat){0};
 	for (unsigned i = 0; i < c->nr_parts; i++) {
 		struct part *p = &c->part[i];
 

@@ -21,11 +21,11 @@ struct writer {
 
 static int writer_put(struct writer *w, const uint8_t *p, size_t len, ZSTD_EndDirective end)
 {
-	ZSTD_inBuffer in = { p, len, 0 };
+	ZSTD_inBuffer in = {p, len, 0};
 	size_t left;
 
 	do {
-		ZSTD_outBuffer out = { w->out, w->out_cap, 0 };
+		ZSTD_outBuffer out = {w->out, w->out_cap, 0};
 		int err;
 
 		left = ZSTD_compressStream2(w->zstd, &out, &in, end);
@@ -41,9 +41,9 @@ static int writer_put(struct writer *w, const uint8_t *p, size_t len, ZSTD_EndDi
 
 static int checkpoint_records(struct writer *w, struct index_txn *t)
 {
-	struct key first = { .len = 1 };
+	struct key first = {.len = 1};
 	struct index_cursor *cur = NULL;
-	struct record_buf buf = { 0 };
+	struct record_buf buf = {0};
 	struct index_val k, v;
 	int err = index_cursor_open(t, &cur);
 
@@ -66,7 +66,7 @@ static int checkpoint_records(struct writer *w, struct index_txn *t)
 
 int checkpoint_write(struct fs *fs, struct index_txn *snapshot, uint64_t seq, uint64_t *len)
 {
-	struct writer w = { .zstd = ZSTD_createCCtx(), .out_cap = ZSTD_CStreamOutSize() };
+	struct writer w = {.zstd = ZSTD_createCCtx(), .out_cap = ZSTD_CStreamOutSize()};
 	AUTO_FREE uint8_t *out = malloc(w.out_cap);
 	int err = w.zstd && out ? 0 : -ENOMEM;
 
@@ -148,11 +148,11 @@ static int loader_flush(struct checkpoint_loader *l)
 int checkpoint_loader_feed(void *loader, const uint8_t *data, size_t len)
 {
 	struct checkpoint_loader *l = loader;
-	ZSTD_inBuffer in = { data, len, 0 };
+	ZSTD_inBuffer in = {data, len, 0};
 	uint8_t piece[64 * KIB];
 
 	while (in.pos < in.size) {
-		ZSTD_outBuffer out = { piece, sizeof(piece), 0 };
+		ZSTD_outBuffer out = {piece, sizeof(piece), 0};
 		int err;
 
 		/* Bytes behind the end of the stream. */
@@ -172,12 +172,12 @@ int checkpoint_loader_feed(void *loader, const uint8_t *data, size_t len)
 
 static int loader_drain(struct checkpoint_loader *l)
 {
-	ZSTD_inBuffer in = { NULL, 0, 0 };
+	ZSTD_inBuffer in = {NULL, 0, 0};
 	uint8_t piece[64 * KIB];
 
 	/* What the decoder still holds back for want of room in the last piece. */
 	while (l->left) {
-		ZSTD_outBuffer out = { piece, sizeof(piece), 0 };
+		ZSTD_outBuffer out = {piece, sizeof(piece), 0};
 
 		l->left = ZSTD_decompressStream(l->zstd, &out, &in);
 		if (ZSTD_isError(l->left) || (l->left && !out.pos))

@@ -43,21 +43,22 @@ struct freed_list {
 struct commit {
 	struct fs *fs;
 	struct rwlock txg_gate;
-	atomic_uint_fast64_t open_txg; /* changed with txg_gate held exclusively, in a write transaction */
-	struct record_buf open, closing;	  /* guarded by the index's write transaction */
+	atomic_uint_fast64_t
+		open_txg; /* changed with txg_gate held exclusively, in a write transaction */
+	struct record_buf open, closing;	     /* guarded by the index's write transaction */
 	struct freed_list open_freed, closing_freed; /* guarded by the index's write transaction */
 	atomic_uint_fast64_t ceiling_ino, ceiling_gen; /* of the last durable batch */
 	struct gate readers;
 
 	struct lock lock;
-	struct cond wake; /* the thread's */
-	struct cond done; /* the waiters' */
-	uint64_t committed, wanted;	   /* groups; guarded by lock */
+	struct cond wake;		  /* the thread's */
+	struct cond done;		  /* the waiters' */
+	uint64_t committed, wanted;	  /* groups; guarded by lock */
 	uint64_t nr_started, nr_finished; /* commits; guarded by lock */
-	int last_error;			   /* of the last finished commit; guarded by lock */
-	bool kicked, stopping;		   /* guarded by lock */
-	struct inode *dirty;		   /* inodes with attr_dirty; guarded by lock */
-	struct commit_stat stat;	   /* guarded by lock */
+	int last_error;			  /* of the last finished commit; guarded by lock */
+	bool kicked, stopping;		  /* guarded by lock */
+	struct inode *dirty;		  /* inodes with attr_dirty; guarded by lock */
+	struct commit_stat stat;	  /* guarded by lock */
 	pthread_t thread;
 	bool running;
 
@@ -75,7 +76,7 @@ struct commit {
 int commit_new(struct fs *fs, struct commit **out)
 {
 	struct commit *c = calloc(1, sizeof(*c));
-	struct raid_space space = { 0 };
+	struct raid_space space = {0};
 
 	if (!c)
 		return -ENOMEM;
@@ -87,7 +88,9 @@ int commit_new(struct fs *fs, struct commit **out)
 	cond_init(&c->done);
 	cond_init(&c->image_cond);
 	raid_space(fs->raid, &space);
-	c->image_after = MIN(MAX(space.total / 128, CHECKPOINT_MIN), CHECKPOINT_MAX);
+	c->image_after = fs->p.checkpoint_len;
+	if (!c->image_after)
+		c->image_after = MIN(MAX(space.total / 128, CHECKPOINT_MIN), CHECKPOINT_MAX);
 	*out = c;
 	return 0;
 }
@@ -313,7 +316,8 @@ static bool image_due(struct commit *c)
 
 	lock_take(&c->lock);
 	due = !c->image_busy && !c->image &&
-	      (c->log_len > MAX(c->image_after, c->image_len) || raid_wants_checkpoint(c->fs->raid));
+	      (c->log_len > MAX(c->image_after, c->image_len) ||
+	       raid_wants_checkpoint(c->fs->raid));
 	lock_release(&c->lock);
 	return due;
 }
@@ -367,9 +371,9 @@ static int commit_freeze(struct commit *c, unsigned ahead, struct closing *out)
 		return err;
 	}
 	out->txg = atomic_fetch_add(&c->open_txg, 1);
-	out->head = (struct group_head){ .txg = out->txg,
-					 .next_ino = atomic_load(&fs->next_ino) + ahead,
-					 .next_gen = atomic_load(&fs->next_gen) + ahead };
+	out->head = (struct group_head){.txg = out->txg,
+					.next_ino = atomic_load(&fs->next_ino) + ahead,
+					.next_gen = atomic_load(&fs->next_gen) + ahead};
 	lock_take(&c->lock);
 	list = c->dirty;
 	c->dirty = NULL;
@@ -388,7 +392,7 @@ static int commit_freeze(struct commit *c, unsigned ahead, struct closing *out)
 static int commit_log(struct commit *c, const struct closing *g, uint64_t *seq)
 {
 	uint8_t head[GROUP_HEAD_LEN];
-	struct iovec iov[2] = { { head, sizeof(head) }, { c->closing.p, c->closing.len } };
+	struct iovec iov[2] = {{head, sizeof(head)}, {c->closing.p, c->closing.len}};
 
 	group_head_put(&g->head, head);
 	return raid_log_append(c->fs->raid, iov, c->closing.len ? 2 : 1, seq);
@@ -407,7 +411,7 @@ static void commit_give_back(struct commit *c)
 	l->nr = 0;
 	if (l->cap > 4096) {
 		free(l->loc);
-		*l = (struct freed_list){ 0 };
+		*l = (struct freed_list){0};
 	}
 }
 
@@ -439,7 +443,7 @@ static bool commit_empty(struct commit *c)
 static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 {
 	struct fs *fs = c->fs;
-	struct closing g = { 0 };
+	struct closing g = {0};
 	uint64_t begin = mono_ns(), frozen, seq = 0, len = 0;
 	int err;
 
@@ -476,7 +480,8 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 	c->stat.last_bytes = len;
 	c->log_len += len;
 	if (err && err != c->last_error)
-		log_error("commit: %s: what was written since the last commit is in memory only; it will be tried again",
+		log_error("commit: %s: what was written since the last commit is in memory only; "
+			  "it will be tried again",
 			  strerror(-err));
 	lock_release(&c->lock);
 
@@ -558,7 +563,8 @@ static void *image_thread(void *arg)
 		lock_release(&c->lock);
 		err = checkpoint_write(c->fs, snapshot, seq, &len);
 		if (err)
-			log_error("checkpoint: %s: the log goes on growing until one succeeds", strerror(-err));
+			log_error("checkpoint: %s: the log goes on growing until one succeeds",
+				  strerror(-err));
 		lock_take(&c->lock);
 		c->image_busy = false;
 		if (!err) {

@@ -11,12 +11,12 @@
 
 #include "conf/base.h"
 
-#define MAP_LEN	   16
+#define MAP_LEN	    16
 #define EXTENT_HEAD 24
-#define EXTENT_LEN (EXTENT_HEAD + STRIPE_LOC_MAX)
+#define EXTENT_LEN  (EXTENT_HEAD + STRIPE_LOC_MAX)
 
-int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, uint64_t *ino,
-		      struct map_entry *out)
+int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len,
+		      uint64_t *ino, struct map_entry *out)
 {
 	struct rbuf r = rbuf_init(val, val_len);
 
@@ -33,7 +33,8 @@ int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, si
 	return 0;
 }
 
-int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, struct extent *out)
+int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len,
+		  struct extent *out)
 {
 	struct rbuf r = rbuf_init(val, val_len);
 
@@ -60,7 +61,8 @@ static int extent_store(struct op *op, const struct extent *e)
 	wbuf_u32(&w, e->owner.raw_len);
 	wbuf_u64(&w, e->owner.ino);
 	wbuf_u64(&w, e->owner.file_off);
-	return index_put(op->txn, &key, val, EXTENT_HEAD + stripe_loc_put(&e->loc, val + EXTENT_HEAD));
+	return index_put(op->txn, &key, val,
+			 EXTENT_HEAD + stripe_loc_put(&e->loc, val + EXTENT_HEAD));
 }
 
 int extent_load(struct index_txn *t, uint64_t gen, struct extent *out)
@@ -94,7 +96,8 @@ static int map_del(struct op *op, uint64_t ino, uint64_t off)
 }
 
 /* An entry of @ino's map at a cursor's place, or -ENOENT when the place is outside the map. */
-static int map_at(uint64_t ino, const struct index_val *k, const struct index_val *v, struct map_entry *out)
+static int map_at(uint64_t ino, const struct index_val *k, const struct index_val *v,
+		  struct map_entry *out)
 {
 	uint64_t owner;
 	int err;
@@ -133,7 +136,8 @@ close:
 	return err;
 }
 
-int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e, struct map_entry *out)
+int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e,
+		 struct map_entry *out)
 {
 	struct key key = key_number(ino, KEY_MAP, e->off + e->len);
 	struct index_cursor *c;
@@ -257,7 +261,8 @@ static int inline_punch(struct op *op, struct inode *in, uint64_t off, uint64_t 
 /* ---- changing the map ---- */
 
 /* Take [off, end) out of one entry that overlaps it. */
-static int map_cut(struct op *op, uint64_t ino, const struct map_entry *m, uint64_t off, uint64_t end)
+static int map_cut(struct op *op, uint64_t ino, const struct map_entry *m, uint64_t off,
+		   uint64_t end)
 {
 	uint64_t m_end = m->off + m->len;
 	struct map_entry left = *m, right = *m;
@@ -307,7 +312,7 @@ int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len)
 
 int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e)
 {
-	struct map_entry m = { .off = off, .len = e->owner.raw_len, .gen = e->gen };
+	struct map_entry m = {.off = off, .len = e->owner.raw_len, .gen = e->gen};
 	int err = extent_punch(op, in, off, m.len);
 
 	if (err)
@@ -325,9 +330,10 @@ int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *
 	return 0;
 }
 
-int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen, uint32_t skip)
+int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen,
+		 uint32_t skip)
 {
-	struct map_entry m = { .off = off, .len = len, .gen = gen, .skip = skip };
+	struct map_entry m = {.off = off, .len = len, .gen = gen, .skip = skip};
 	int err;
 
 	/* First the new reference, so that the extent outlives a punch of its own last entry. */

@@ -27,18 +27,21 @@ struct extent {
 /* First entry that ends after @off (NULL-safe in read and write transactions). -ENOENT: none. */
 int extent_find(struct index_txn *t, uint64_t ino, uint64_t off, struct map_entry *out);
 /* The entry after @e. */
-int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e, struct map_entry *out);
+int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e,
+		 struct map_entry *out);
 int extent_load(struct index_txn *t, uint64_t gen, struct extent *out);
-int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, struct extent *out);
-int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len, uint64_t *ino,
-		      struct map_entry *out);
+int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len,
+		  struct extent *out);
+int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len,
+		      uint64_t *ino, struct map_entry *out);
 
 /* Unmap [off, off + len): inline bytes too. */
 int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len);
 /* A new stored extent takes over [off, off + raw_len). @e->refs is set. */
 int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e);
 /* One more reference: [off, off + len) of @in shows @skip.. of the stored extent @gen. */
-int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen, uint32_t skip);
+int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen,
+		 uint32_t skip);
 /* Entries of @in that begin in [off, off + len). */
 int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out);
 

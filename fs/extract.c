@@ -94,14 +94,16 @@ static int put_file(struct extract *x, int fd, uint64_t ino, const struct attr *
 		err = put_bytes(fd, buf, len, 0);
 	if (!err && ftruncate(fd, (off_t)a->size))
 		err = -errno;
-	for (uint64_t at = 0; !err && !(err = extent_find(x->txn, ino, at, &m)); at = m.off + m.len) {
+	for (uint64_t at = 0; !err && !(err = extent_find(x->txn, ino, at, &m));
+	     at = m.off + m.len) {
 		AUTO_FREE uint8_t *raw = NULL;
 
 		err = get_entry(x, &m, &raw);
 		if (err) {
 			char what[96];
 
-			snprintf(what, sizeof(what), "bytes %" PRIu64 " to %" PRIu64 " are lost", m.off, m.off + m.len);
+			snprintf(what, sizeof(what), "bytes %" PRIu64 " to %" PRIu64 " are lost",
+				 m.off, m.off + m.len);
 			trouble(x, path, what, err);
 			damaged = true;
 			err = 0;
@@ -138,9 +140,10 @@ static void put_xattrs(struct extract *x, int fd, uint64_t ino, const char *path
 }
 
 /* Through the open file, so that no link is followed. Ownership is the superuser's to give. */
-static void put_attr(struct extract *x, int fd, uint64_t ino, const struct attr *a, const char *path)
+static void put_attr(struct extract *x, int fd, uint64_t ino, const struct attr *a,
+		     const char *path)
 {
-	const struct timespec times[2] = { a->atime, a->mtime };
+	const struct timespec times[2] = {a->atime, a->mtime};
 
 	put_xattrs(x, fd, ino, path);
 	if (!geteuid() && fchown(fd, a->uid, a->gid))
@@ -165,10 +168,11 @@ static int make_symlink(struct extract *x, uint64_t ino, int dir, const char *na
 	return symlinkat((char *)target, dir, name) ? -errno : 0;
 }
 
-static int make_regular(struct extract *x, uint64_t ino, const struct attr *a, int dir, const char *name,
-			const char *path)
+static int make_regular(struct extract *x, uint64_t ino, const struct attr *a, int dir,
+			const char *name, const char *path)
 {
-	AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	AUTO_FD int fd =
+		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int err;
 
 	if (fd < 0)
@@ -179,7 +183,8 @@ static int make_regular(struct extract *x, uint64_t ino, const struct attr *a, i
 	return err;
 }
 
-static int make_again(struct extract *x, uint64_t ino, int dir, const char *name, const char *path, bool *made)
+static int make_again(struct extract *x, uint64_t ino, int dir, const char *name, const char *path,
+		      bool *made)
 {
 	struct linked *l;
 
@@ -206,8 +211,8 @@ static int make_again(struct extract *x, uint64_t ino, int dir, const char *name
 	return l->path ? 0 : -ENOMEM;
 }
 
-static int make_other(struct extract *x, uint64_t ino, const struct attr *a, int dir, const char *name,
-		      const char *path)
+static int make_other(struct extract *x, uint64_t ino, const struct attr *a, int dir,
+		      const char *name, const char *path)
 {
 	bool made = false;
 	int err = a->nlink > 1 ? make_again(x, ino, dir, name, path, &made) : 0;
@@ -224,8 +229,8 @@ static int make_other(struct extract *x, uint64_t ino, const struct attr *a, int
 
 static int extract_dir(struct extract *x, uint64_t ino, int dir, const char *path, unsigned depth);
 
-static int make_dir(struct extract *x, uint64_t ino, const struct attr *a, int dir, const char *name,
-		    const char *path, unsigned depth)
+static int make_dir(struct extract *x, uint64_t ino, const struct attr *a, int dir,
+		    const char *name, const char *path, unsigned depth)
 {
 	AUTO_FD int fd = -1;
 	int err;
@@ -241,8 +246,8 @@ static int make_dir(struct extract *x, uint64_t ino, const struct attr *a, int d
 	return err;
 }
 
-static void extract_entry(struct extract *x, const struct dentry *d, struct name name, int dir, const char *above,
-			  unsigned depth)
+static void extract_entry(struct extract *x, const struct dentry *d, struct name name, int dir,
+			  const char *above, unsigned depth)
 {
 	struct key key = key_plain(d->ino, KEY_ATTR);
 	char own[NAME_LEN_MAX + 1] = "", path[4096];
@@ -279,7 +284,7 @@ static int extract_dir(struct extract *x, uint64_t ino, int dir, const char *pat
 	if (err)
 		return err;
 	for (err = index_seek(c, &first, &k, &v); !err; err = index_next(c, &k, &v)) {
-		struct name name = { (const char *)k.p + 9, k.len - 9 };
+		struct name name = {(const char *)k.p + 9, k.len - 9};
 		struct dentry d;
 
 		if (k.len < 10 || get_be64(k.p) != ino || k.p[8] != KEY_DENTRY)
@@ -296,12 +301,12 @@ static int extract_dir(struct extract *x, uint64_t ino, int dir, const char *pat
 
 int extract_tree(struct raid *r, const struct extract_params *p, struct extract_result *out)
 {
-	struct extract x = { .p = p, .out = out, .raid = r };
+	struct extract x = {.p = p, .out = out, .raid = r};
 	uint64_t next_ino, next_gen;
 	struct index *index;
 	int err;
 
-	*out = (struct extract_result){ 0 };
+	*out = (struct extract_result){0};
 	err = index_open(p->work_dir, INDEX_MAP_LEN, true, &index);
 	if (err)
 		return err;

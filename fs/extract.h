@@ -6,7 +6,7 @@
 #include "raid/raid.h"
 
 struct extract_params {
-	const char *to;	      /* directory that exists; its files are made new, none is overwritten */
+	const char *to; /* directory that exists; its files are made new, none is overwritten */
 	const char *work_dir; /* for a scratch index; exists, empty */
 	/* A line for the user: what could not be had. */
 	void (*say)(void *arg, const char *line);

@@ -44,15 +44,16 @@ static int spool_chunk(void *arg, const struct chunk_found *c)
 		d->chunk = p;
 		d->cap = cap;
 	}
-	if (pwrite(d->spool, c->payload, c->payload_len, (off_t)d->spool_len) != (ssize_t)c->payload_len)
+	if (pwrite(d->spool, c->payload, c->payload_len, (off_t)d->spool_len) !=
+	    (ssize_t)c->payload_len)
 		return errno ? -errno : -ENOSPC;
-	d->chunk[d->nr] = (struct spooled){ .owner = c->owner,
-					    .k = c->k,
-					    .m = c->m,
-					    .idx = c->idx,
-					    .stripe_len = c->stripe_len,
-					    .at = d->spool_len,
-					    .len = c->payload_len };
+	d->chunk[d->nr] = (struct spooled){.owner = c->owner,
+					   .k = c->k,
+					   .m = c->m,
+					   .idx = c->idx,
+					   .stripe_len = c->stripe_len,
+					   .at = d->spool_len,
+					   .len = c->payload_len};
 	memcpy(d->chunk[d->nr++].uuid, c->uuid, RAID_UUID_LEN);
 	d->spool_len += c->payload_len;
 	return 0;
@@ -73,14 +74,14 @@ static int by_stripe(const void *a, const void *b)
 
 static bool same_stripe(const struct spooled *a, const struct spooled *b)
 {
-	return a->owner.gen == b->owner.gen && a->owner.ino == b->owner.ino && a->owner.file_off == b->owner.file_off &&
-	       a->owner.raw_len == b->owner.raw_len && a->k == b->k && a->m == b->m &&
-	       a->stripe_len == b->stripe_len && a->len == b->len;
+	return a->owner.gen == b->owner.gen && a->owner.ino == b->owner.ino &&
+	       a->owner.file_off == b->owner.file_off && a->owner.raw_len == b->owner.raw_len &&
+	       a->k == b->k && a->m == b->m && a->stripe_len == b->stripe_len && a->len == b->len;
 }
 
 static int join_stripe(struct digging *d, const struct spooled *c, size_t nr, uint8_t *enc)
 {
-	uint8_t *payload[STRIPE_WIDTH_MAX] = { NULL };
+	uint8_t *payload[STRIPE_WIDTH_MAX] = {NULL};
 	AUTO_FREE uint8_t *bytes = malloc(nr * c->len);
 	unsigned have = 0;
 
@@ -112,7 +113,8 @@ static int place_stripe(struct digging *d, const struct spooled *c, const uint8_
 		return -errno;
 	if (lseek(fd, 0, SEEK_END) == 0)
 		d->out->nr_files++;
-	if (pwrite(fd, raw, c->owner.raw_len, (off_t)c->owner.file_off) != (ssize_t)c->owner.raw_len)
+	if (pwrite(fd, raw, c->owner.raw_len, (off_t)c->owner.file_off) !=
+	    (ssize_t)c->owner.raw_len)
 		return errno ? -errno : -ENOSPC;
 	d->out->bytes += c->owner.raw_len;
 	return 0;
@@ -133,7 +135,8 @@ static int dig_stripe(struct digging *d, const struct spooled *c, size_t nr)
 		return place_stripe(d, c, raw);
 	if (err == -ENOMEM)
 		return err;
-	snprintf(line, sizeof(line), "inode %" PRIu64 ", offset %" PRIu64 ": %u bytes are lost: %zu chunks of %u found",
+	snprintf(line, sizeof(line),
+		 "inode %" PRIu64 ", offset %" PRIu64 ": %u bytes are lost: %zu chunks of %u found",
 		 c->owner.ino, c->owner.file_off, c->owner.raw_len, nr, c->k);
 	d->p->say(d->p->arg, line);
 	d->out->nr_damaged += d->last_damaged != c->owner.ino;
@@ -151,7 +154,8 @@ static int dig_all(struct digging *d)
 		for (n = 1; i + n < d->nr && same_stripe(&d->chunk[i], &d->chunk[i + n]); n++)
 			;
 		if (memcmp(d->chunk[i].uuid, d->chunk[0].uuid, RAID_UUID_LEN)) {
-			d->p->say(d->p->arg, "chunks of another volume among them: give shards of one volume only");
+			d->p->say(d->p->arg, "chunks of another volume among them: give shards of "
+					     "one volume only");
 			return -EINVAL;
 		}
 		err = dig_stripe(d, &d->chunk[i], n);
@@ -162,14 +166,15 @@ static int dig_all(struct digging *d)
 int extract_chunks(const struct store_ops *ops, const char *const *paths, unsigned nr_paths,
 		   const struct extract_params *p, struct extract_result *out)
 {
-	struct digging d = { .p = p, .out = out, .spool = -1 };
+	struct digging d = {.p = p, .out = out, .spool = -1};
 	int err = 0;
 
-	*out = (struct extract_result){ 0 };
+	*out = (struct extract_result){0};
 	d.top = open(p->to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d.top < 0)
 		return -errno;
-	d.spool = openat(d.top, ".matfs-spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	d.spool = openat(d.top, ".matfs-spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			 0600);
 	if (d.spool < 0 || unlinkat(d.top, ".matfs-spool", 0))
 		err = -errno;
 	for (unsigned i = 0; !err && i < nr_paths; i++)

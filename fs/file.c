@@ -27,7 +27,8 @@
 
 /* ---- write ---- */
 
-static int write_prepare(struct inode *in, uint64_t txg, uint64_t off, uint64_t len) REQUIRES(in->lock)
+static int write_prepare(struct inode *in, uint64_t txg, uint64_t off, uint64_t len)
+	REQUIRES(in->lock)
 {
 	uint64_t end = off + len;
 
@@ -42,7 +43,8 @@ static int write_prepare(struct inode *in, uint64_t txg, uint64_t off, uint64_t 
 	return 0;
 }
 
-static void write_copy(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov) REQUIRES(in->lock)
+static void write_copy(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov)
+	REQUIRES(in->lock)
 {
 	for (unsigned i = 0; i < nr_iov; i++) {
 		const uint8_t *p = iov[i].iov_base;
@@ -62,11 +64,13 @@ static void write_copy(struct inode *in, uint64_t off, const struct iovec *iov, 
 
 static void write_settle(struct inode *in, uint64_t off, uint64_t len) REQUIRES(in->lock)
 {
-	for (uint64_t at = round_down(off, in->fs->extent_len); at < off + len; at += in->fs->extent_len)
+	for (uint64_t at = round_down(off, in->fs->extent_len); at < off + len;
+	     at += in->fs->extent_len)
 		writeback_full(in, at);
 }
 
-static int write_try(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov, uint64_t len)
+static int write_try(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov,
+		     uint64_t len)
 {
 	uint64_t txg = commit_enter(in->fs);
 	int err;
@@ -91,13 +95,15 @@ static bool write_has_privs(struct inode *in)
 	bool has;
 
 	lock_take(&in->lock);
-	has = (in->attr.mode & S_ISUID) || (in->attr.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
+	has = (in->attr.mode & S_ISUID) ||
+	      (in->attr.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
 	      (in->attr.flags & ATTR_CAPS);
 	lock_release(&in->lock);
 	return has;
 }
 
-int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov, bool drop_privs)
+int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov,
+	       bool drop_privs)
 {
 	struct fs *fs = in->fs;
 	unsigned full = 0;
@@ -113,7 +119,7 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 	if (off > (uint64_t)INT64_MAX || len > (uint64_t)INT64_MAX - off)
 		return -EFBIG;
 	if (drop_privs && write_has_privs(in))
-		err = setattr_apply(in, &(struct setattr){ .what = SETATTR_KILL_PRIVS });
+		err = setattr_apply(in, &(struct setattr){.what = SETATTR_KILL_PRIVS});
 	if (!err)
 		err = commit_numbers(fs);
 	while (!err) {
@@ -144,7 +150,8 @@ static void kill_privs(struct attr *a)
 }
 
 /* Begin an op with @in edited and nothing of [off, off + len) being written. */
-static int file_begin(struct op *op, struct inode *in, uint64_t off, uint64_t len, struct attr **a) NO_LOCK_CHECK
+static int file_begin(struct op *op, struct inode *in, uint64_t off, uint64_t len,
+		      struct attr **a) NO_LOCK_CHECK
 {
 	for (;;) {
 		int err = op_begin(op, in->fs);
@@ -245,8 +252,8 @@ int file_fallocate(struct inode *in, int mode, uint64_t off, uint64_t len)
 
 /* ---- copy ---- */
 
-static int copy_bytes(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off, uint64_t len,
-		      uint64_t *done)
+static int copy_bytes(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off,
+		      uint64_t len, uint64_t *done)
 {
 	struct file_read r;
 	int err = file_read(src, src_off, MIN(len, MIB), false, &r);
@@ -260,8 +267,8 @@ static int copy_bytes(struct inode *src, uint64_t src_off, struct inode *dst, ui
 }
 
 /* One stretch of the source's map, up to @len bytes from @src_off on: an entry's part, or a hole. */
-static int copy_stretch(struct op *op, struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off,
-			uint64_t len, uint64_t *done)
+static int copy_stretch(struct op *op, struct inode *src, uint64_t src_off, struct inode *dst,
+			uint64_t dst_off, uint64_t len, uint64_t *done)
 {
 	struct map_entry m;
 	int err = extent_find(op->txn, src->ino, src_off, &m);
@@ -273,12 +280,13 @@ static int copy_stretch(struct op *op, struct inode *src, uint64_t src_off, stru
 		return extent_punch(op, dst, dst_off, *done);
 	}
 	*done = MIN(len, m.off + m.len - src_off);
-	return extent_share(op, dst, dst_off, (uint32_t)*done, m.gen, m.skip + (uint32_t)(src_off - m.off));
+	return extent_share(op, dst, dst_off, (uint32_t)*done, m.gen,
+			    m.skip + (uint32_t)(src_off - m.off));
 }
 
 /* -EAGAIN: the source has dirty bytes there. -EXDEV: inline bytes on either side, to be copied. */
-static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off, uint64_t len,
-		      uint64_t *done) NO_LOCK_CHECK
+static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off,
+		      uint64_t len, uint64_t *done) NO_LOCK_CHECK
 {
 	uint8_t buf[INLINE_MAX];
 	uint64_t at = 0, n, from = src_off;
@@ -313,7 +321,8 @@ static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, ui
 	return err;
 }
 
-int file_copy(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off, uint64_t len, uint64_t *done)
+int file_copy(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off,
+	      uint64_t len, uint64_t *done)
 {
 	struct attr a;
 	int err = 0;

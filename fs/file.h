@@ -21,7 +21,8 @@ struct file_read {
 /* Copy @len bytes into the file at @off and return: they are on disk after file_sync() or the next commit.
  * @append: at the end of the file, whatever @off. @drop_privs: clear setuid, setgid and capabilities first.
  * -ENOSPC, -EFBIG, -EIO, -EROFS. All or nothing. May wait for memory. */
-int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov, bool drop_privs);
+int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov,
+	       bool drop_privs);
 
 /* Read up to @len bytes at @off; short only at the end of the file. @memory_only: -EAGAIN instead of waiting for a
  * shard. Counts as an access (relatime). */
@@ -44,7 +45,8 @@ int file_fallocate(struct inode *in, int mode, uint64_t off, uint64_t len);
 /* @whence: SEEK_DATA or SEEK_HOLE. */
 int file_seek(struct inode *in, uint64_t off, int whence, uint64_t *out);
 /* Shares extents where offsets and lengths allow it, copies the rest. *done may be short. */
-int file_copy(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off, uint64_t len, uint64_t *done);
+int file_copy(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t dst_off,
+	      uint64_t len, uint64_t *done);
 
 /* Everything done to @in before this call is on disk when it returns. */
 int file_sync(struct inode *in);

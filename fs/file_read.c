@@ -12,11 +12,12 @@
 #include "fs/file.h"
 #include "fs/writeback.h"
 
-#define RELATIME_S 86400 /* an access time is renewed after a day even when nothing changed, as relatime has it */
+#define RELATIME_S                                                                                 \
+	86400 /* an access time is renewed after a day even when nothing changed, as relatime has it */
 
 struct piece {
-	size_t at, len;	    /* of the read */
-	bool stored;	    /* else in scratch */
+	size_t at, len; /* of the read */
+	bool stored;	/* else in scratch */
 	uint32_t skip;
 	struct extent extent;
 };
@@ -188,7 +189,7 @@ static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 
 		if (!p->stored) {
 			if (!copy)
-				out->iov[out->nr++] = (struct iovec){ out->scratch + p->at, p->len };
+				out->iov[out->nr++] = (struct iovec){out->scratch + p->at, p->len};
 			continue;
 		}
 		err = cache_get(fs, &p->extent, memory_only, &e);
@@ -201,21 +202,22 @@ static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 			continue;
 		}
 		out->pin[out->nr_pins++] = e;
-		out->iov[out->nr++] = (struct iovec){ (void *)from, p->len };
+		out->iov[out->nr++] = (struct iovec){(void *)from, p->len};
 	}
 	if (copy)
-		out->iov[out->nr++] = (struct iovec){ out->scratch, out->len };
+		out->iov[out->nr++] = (struct iovec){out->scratch, out->len};
 	return 0;
 }
 
-static int read_range(struct inode *in, uint64_t off, size_t len, bool memory_only, struct file_read *out)
+static int read_range(struct inode *in, uint64_t off, size_t len, bool memory_only,
+		      struct file_read *out)
 {
 	struct fs *fs = in->fs;
-	struct gather g = { .in = in, .off = off, .out = out };
+	struct gather g = {.in = in, .off = off, .out = out};
 	unsigned phase = gate_enter(commit_gate(fs));
 	int err = 0;
 
-	*out = (struct file_read){ .nr = 0 };
+	*out = (struct file_read){.nr = 0};
 	lock_take(&in->lock);
 	out->len = off >= in->attr.size ? 0 : (size_t)MIN((uint64_t)len, in->attr.size - off);
 	if (out->len) {
@@ -253,7 +255,7 @@ void file_read_done(struct fs *fs, struct file_read *r)
 	for (unsigned i = 0; i < r->nr_pins; i++)
 		cache_put(fs->cache, r->pin[i]);
 	free(r->scratch);
-	*r = (struct file_read){ .nr = 0 };
+	*r = (struct file_read){.nr = 0};
 }
 
 /* ---- read-ahead ---- */
@@ -303,8 +305,8 @@ void file_readahead(struct inode *in, uint64_t off, uint64_t len)
 /* ---- data and holes ---- */
 
 /* The end of the data that covers @off, or @off itself when there is a hole; *next: where data begins after it. */
-static int data_at(struct inode *in, struct index_txn *t, uint64_t off, uint64_t size, uint64_t *end, uint64_t *next)
-	REQUIRES(in->lock)
+static int data_at(struct inode *in, struct index_txn *t, uint64_t off, uint64_t size,
+		   uint64_t *end, uint64_t *next) REQUIRES(in->lock)
 {
 	uint8_t buf[INLINE_MAX];
 	uint64_t dirty = off, len;

@@ -29,7 +29,7 @@ static void index_dir(const struct fs *fs, char *buf, size_t len)
 
 static void index_remove(const struct fs *fs)
 {
-	static const char *const file[] = { "/data.mdb", "/lock.mdb", "" };
+	static const char *const file[] = {"/data.mdb", "/lock.mdb", ""};
 	char dir[4096], path[4200];
 
 	index_dir(fs, dir, sizeof(dir));
@@ -42,16 +42,16 @@ static void index_remove(const struct fs *fs)
 static int make_root(struct fs *fs)
 {
 	struct timespec now = inode_now();
-	struct attr a = { .mode = S_IFDIR | 0755,
-			  .uid = geteuid(),
-			  .gid = getegid(),
-			  .nlink = 2,
-			  .atime = now,
-			  .mtime = now,
-			  .ctime = now,
-			  .btime = now,
-			  .parent = ROOT_INO,
-			  .next_cookie = 3 };
+	struct attr a = {.mode = S_IFDIR | 0755,
+			 .uid = geteuid(),
+			 .gid = getegid(),
+			 .nlink = 2,
+			 .atime = now,
+			 .mtime = now,
+			 .ctime = now,
+			 .btime = now,
+			 .parent = ROOT_INO,
+			 .next_cookie = 3};
 	struct inode *root;
 	struct op op;
 	int err = op_begin(&op, fs);
@@ -109,13 +109,16 @@ static int finish_recovery(struct fs *fs, const struct recovered *r, char *why, 
 
 		/* It holds space, and is found again at the next mount; no reason to refuse this one. */
 		if (gone)
-			log_error("inode %llu without a name could not be reclaimed: %s; run matfsctl fsck",
+			log_error("inode %llu without a name could not be reclaimed: %s; run "
+				  "matfsctl fsck",
 				  (unsigned long long)r->orphan[i], strerror(-gone));
 	}
 	if (!err)
 		err = commit_wait(fs, commit_open_txg(fs));
 	if (err)
-		snprintf(why, why_len, "the volume cannot be written: %s; free space on the shards, or mount with -o ro",
+		snprintf(why, why_len,
+			 "the volume cannot be written: %s; free space on the shards, or mount "
+			 "with -o ro",
 			 strerror(-err));
 	return err;
 }
@@ -154,7 +157,7 @@ static void free_parts(struct fs *fs, bool sync_index)
 int fs_open(const struct fs_params *p, struct fs **out, char *why, size_t why_len)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
-	struct recovered rec = { .nr_orphans = 0 };
+	struct recovered rec = {.nr_orphans = 0};
 	char dir[4096];
 	int err;
 
@@ -172,8 +175,9 @@ int fs_open(const struct fs_params *p, struct fs **out, char *why, size_t why_le
 	err = fs->p.state_dir ? inode_table_new(&fs->inodes) : -ENOMEM;
 	if (!err && mkdir(p->state_dir, 0700) && errno != EEXIST) {
 		err = -errno;
-		snprintf(why, why_len, "%s: cannot be made: %s; set state= to a directory on a local disk", p->state_dir,
-			 strerror(errno));
+		snprintf(why, why_len,
+			 "%s: cannot be made: %s; set state= to a directory on a local disk",
+			 p->state_dir, strerror(errno));
 	}
 	if (!err) {
 		index_dir(fs, dir, sizeof(dir));
@@ -187,7 +191,8 @@ int fs_open(const struct fs_params *p, struct fs **out, char *why, size_t why_le
 	if (!err && !fs->rdonly)
 		err = commit_start(fs);
 	if (err) {
-		snprintf(why, why_len, "cannot start: %s; memory= or threads= may be too large", strerror(-err));
+		snprintf(why, why_len, "cannot start: %s; memory= or threads= may be too large",
+			 strerror(-err));
 		goto fail;
 	}
 	if (!fs->rdonly)
@@ -214,7 +219,8 @@ int fs_close(struct fs *fs)
 	int err = fs->rdonly ? 0 : commit_stop(fs, true);
 
 	if (err)
-		log_error("unmount: %s: the last changes could not be written and are lost", strerror(-err));
+		log_error("unmount: %s: the last changes could not be written and are lost",
+			  strerror(-err));
 	if (!err && !fs->rdonly && recover_mark(fs))
 		log_warn("unmount: the index was not saved; the next mount rebuilds it");
 	free_parts(fs, !err && !fs->rdonly);

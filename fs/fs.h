@@ -30,13 +30,15 @@ struct writeback;
 
 /* What a mount is made with; from struct conf in main.c, by hand in tests. */
 struct fs_params {
-	struct raid *raid;	   /* owned by the fs from fs_open() on, also when that fails */
-	const char *state_dir;	   /* where the index goes, a directory of this volume's alone */
+	struct raid *raid;     /* owned by the fs from fs_open() on, also when that fails */
+	const char *state_dir; /* where the index goes, a directory of this volume's alone */
 	struct codec_opts codec;
-	uint64_t memory_len;	   /* bytes for dirty data */
-	uint64_t cache_len;	   /* bytes for decoded extents */
-	unsigned commit_s;	   /* 0: no timer (tests) */
-	unsigned threads;	   /* workers */
+	uint64_t memory_len; /* bytes for dirty data */
+	uint64_t cache_len;  /* bytes for decoded extents */
+	unsigned commit_s;   /* 0: no timer (tests) */
+	uint64_t
+		checkpoint_len; /* bytes of log after which a checkpoint is due; 0: by the volume's size */
+	unsigned threads; /* workers */
 	bool relatime;
 };
 
@@ -46,7 +48,7 @@ struct fs_counters {
 	atomic_uint_fast64_t raw_live;	  /* raw bytes of live extents */
 	atomic_uint_fast64_t stored_live; /* their stored bytes, before parity */
 	atomic_uint_fast64_t nr_extents;
-	atomic_uint_fast64_t raw_in, stored_in;	 /* encoded since mount */
+	atomic_uint_fast64_t raw_in, stored_in;				  /* encoded since mount */
 	atomic_uint_fast64_t kind_raw, kind_zstd, kind_fill, kind_inline; /* extents since mount */
 };
 

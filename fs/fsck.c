@@ -24,9 +24,9 @@
 struct seen_inode {
 	uint64_t ino;
 	uint32_t mode, nlink;
-	uint32_t names;	  /* that lead to it */
-	uint32_t subdirs; /* of a directory */
-	uint64_t parent;  /* what it says itself */
+	uint32_t names;	   /* that lead to it */
+	uint32_t subdirs;  /* of a directory */
+	uint64_t parent;   /* what it says itself */
 	uint64_t named_in; /* of a directory: where its name is */
 	bool orphan;
 };
@@ -51,7 +51,8 @@ struct fsck {
 	struct seen_extent *extent;
 	struct place *place;
 	uint64_t *orphan;
-	size_t nr_inodes, cap_inodes, nr_extents, cap_extents, nr_places, cap_places, nr_orphans, cap_orphans;
+	size_t nr_inodes, cap_inodes, nr_extents, cap_extents, nr_places, cap_places, nr_orphans,
+		cap_orphans;
 	/* the inode whose keys we are at */
 	uint64_t ino;
 	bool has_attr;
@@ -101,12 +102,14 @@ static int by_u64(const void *a, const void *b)
 
 static struct seen_inode *inode_of(struct fsck *f, uint64_t ino)
 {
-	return f->nr_inodes ? bsearch(&ino, f->inode, f->nr_inodes, sizeof(*f->inode), by_u64) : NULL;
+	return f->nr_inodes ? bsearch(&ino, f->inode, f->nr_inodes, sizeof(*f->inode), by_u64)
+			    : NULL;
 }
 
 static struct seen_extent *extent_of(struct fsck *f, uint64_t gen)
 {
-	return f->nr_extents ? bsearch(&gen, f->extent, f->nr_extents, sizeof(*f->extent), by_u64) : NULL;
+	return f->nr_extents ? bsearch(&gen, f->extent, f->nr_extents, sizeof(*f->extent), by_u64)
+			     : NULL;
 }
 
 /* ---- what belongs to no inode ---- */
@@ -122,7 +125,8 @@ static int see_places(struct fsck *f, const struct extent *e)
 		if (err)
 			return err;
 		f->place[f->nr_places++] = (struct place){
-			.at = (uint64_t)c->shard << 56 | (uint64_t)c->segment << 24 | (c->block & 0xffffff),
+			.at = (uint64_t)c->shard << 56 | (uint64_t)c->segment << 24 |
+			      (c->block & 0xffffff),
 			.blocks = blocks,
 			.gen = e->gen,
 		};
@@ -136,14 +140,15 @@ static int see_extent(struct fsck *f, const struct index_val *k, const struct in
 	int err;
 
 	if (extent_decode(k->p, k->len, v->p, v->len, &e)) {
-		found(f, "extent %" PRIu64 ": its record is damaged", k->len == 17 ? get_be64(k->p + 9) : 0);
+		found(f, "extent %" PRIu64 ": its record is damaged",
+		      k->len == 17 ? get_be64(k->p + 9) : 0);
 		return 0;
 	}
 	err = grow(&f->extent, &f->cap_extents, f->nr_extents, sizeof(*f->extent));
 	if (err)
 		return err;
 	f->extent[f->nr_extents++] =
-		(struct seen_extent){ .gen = e.gen, .refs = e.refs, .raw_len = e.owner.raw_len };
+		(struct seen_extent){.gen = e.gen, .refs = e.refs, .raw_len = e.owner.raw_len};
 	f->out->nr_extents++;
 	return see_places(f, &e);
 }
@@ -169,11 +174,13 @@ static void end_inode(struct fsck *f)
 		return;
 	if (S_ISDIR(f->attr.mode)) {
 		if (f->entries != f->cookies)
-			found(f, "directory %" PRIu64 ": %" PRIu64 " names but %" PRIu64 " places in its order", f->ino,
-			      f->entries, f->cookies);
+			found(f,
+			      "directory %" PRIu64 ": %" PRIu64 " names but %" PRIu64
+			      " places in its order",
+			      f->ino, f->entries, f->cookies);
 		if (f->attr.size != f->entries * 32)
-			found(f, "directory %" PRIu64 ": size %" PRIu64 " for %" PRIu64 " names", f->ino, f->attr.size,
-			      f->entries);
+			found(f, "directory %" PRIu64 ": size %" PRIu64 " for %" PRIu64 " names",
+			      f->ino, f->attr.size, f->entries);
 	} else if (f->entries || f->cookies) {
 		found(f, "inode %" PRIu64 ": has names in it but is no directory", f->ino);
 	}
@@ -204,9 +211,10 @@ static int see_attr(struct fsck *f, const struct index_val *v)
 		return err;
 	f->has_attr = true;
 	s = &f->inode[f->nr_inodes++];
-	*s = (struct seen_inode){
-		.ino = f->ino, .mode = f->attr.mode, .nlink = f->attr.nlink, .parent = f->attr.parent
-	};
+	*s = (struct seen_inode){.ino = f->ino,
+				 .mode = f->attr.mode,
+				 .nlink = f->attr.nlink,
+				 .parent = f->attr.parent};
 	f->out->nr_inodes++;
 	f->out->nr_dirs += S_ISDIR(f->attr.mode);
 	return 0;
@@ -218,7 +226,8 @@ static void see_inline(struct fsck *f, const struct index_val *v)
 	if (v->len > INLINE_MAX)
 		found(f, "inode %" PRIu64 ": %zu inline bytes", f->ino, v->len);
 	else if (S_ISLNK(f->attr.mode) ? v->len != f->attr.size : v->len > f->attr.size)
-		found(f, "inode %" PRIu64 ": %zu inline bytes in a size of %" PRIu64, f->ino, v->len, f->attr.size);
+		found(f, "inode %" PRIu64 ": %zu inline bytes in a size of %" PRIu64, f->ino,
+		      v->len, f->attr.size);
 	if (S_ISREG(f->attr.mode)) {
 		f->out->logical += v->len;
 		f->map_end = v->len ? INLINE_MAX : 0;
@@ -237,8 +246,9 @@ static void see_cookie(struct fsck *f, const struct index_val *k, const struct i
 	}
 	if (dentry_find(f->txn, f->ino, name, &d) || d.ino != place.ino || d.type != place.type ||
 	    d.cookie != get_be64(k->p + 9))
-		found(f, "directory %" PRIu64 ": the name '%.*s' and its place in the order disagree", f->ino,
-		      (int)name.len, name.p);
+		found(f,
+		      "directory %" PRIu64 ": the name '%.*s' and its place in the order disagree",
+		      f->ino, (int)name.len, name.p);
 	if (f->has_attr && get_be64(k->p + 9) >= f->attr.next_cookie)
 		found(f, "directory %" PRIu64 ": a place beyond the next free one", f->ino);
 }
@@ -255,19 +265,22 @@ static void see_map(struct fsck *f, const struct index_val *k, const struct inde
 	}
 	f->out->logical += m.len;
 	if (m.off < f->map_end)
-		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": overlaps the map entry before", f->ino, m.off);
+		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": overlaps the map entry before",
+		      f->ino, m.off);
 	f->map_end = m.off + m.len;
 	if (f->has_attr && (!S_ISREG(f->attr.mode) || f->map_end > f->attr.size))
-		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": data beyond the size %" PRIu64, f->ino, m.off,
-		      f->attr.size);
+		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": data beyond the size %" PRIu64,
+		      f->ino, m.off, f->attr.size);
 	e = extent_of(f, m.gen);
 	if (!e) {
-		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": extent %" PRIu64 " is missing", f->ino, m.off, m.gen);
+		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": extent %" PRIu64 " is missing",
+		      f->ino, m.off, m.gen);
 		return;
 	}
 	e->used++;
 	if (m.skip + m.len > e->raw_len)
-		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": reaches beyond extent %" PRIu64, f->ino, m.off, m.gen);
+		found(f, "inode %" PRIu64 ", offset %" PRIu64 ": reaches beyond extent %" PRIu64,
+		      f->ino, m.off, m.gen);
 }
 
 static void see_xattr(struct fsck *f, const struct index_val *k, const struct index_val *v)
@@ -298,7 +311,8 @@ static int see_key(struct fsck *f, const struct index_val *k, const struct index
 	if (ino && ino != f->ino)
 		begin_inode(f, ino);
 	if (ino && k->p[8] != KEY_ATTR && !f->has_attr)
-		found(f, "inode %" PRIu64 ": has records (kind %u) but no attributes", ino, k->p[8]);
+		found(f, "inode %" PRIu64 ": has records (kind %u) but no attributes", ino,
+		      k->p[8]);
 	switch ((enum key_kind)k->p[8]) {
 	case KEY_ATTR:
 		err = see_attr(f, v);
@@ -345,26 +359,29 @@ static void see_name(struct fsck *f, uint64_t dir, struct name name, const struc
 	}
 	child = inode_of(f, d.ino);
 	if (!child) {
-		found(f, "directory %" PRIu64 ": '%.*s' leads to inode %" PRIu64 ", which is missing", dir,
-		      (int)name.len, name.p, d.ino);
+		found(f,
+		      "directory %" PRIu64 ": '%.*s' leads to inode %" PRIu64 ", which is missing",
+		      dir, (int)name.len, name.p, d.ino);
 		return;
 	}
 	child->names++;
 	if ((child->mode & S_IFMT) != d.type)
-		found(f, "directory %" PRIu64 ": '%.*s' is of another type than inode %" PRIu64, dir, (int)name.len,
-		      name.p, d.ino);
+		found(f, "directory %" PRIu64 ": '%.*s' is of another type than inode %" PRIu64,
+		      dir, (int)name.len, name.p, d.ino);
 	if (!S_ISDIR(child->mode))
 		return;
 	child->named_in = dir;
 	if (parent)
 		parent->subdirs++;
 	if (child->parent != dir)
-		found(f, "directory %" PRIu64 ": is in %" PRIu64 " but says %" PRIu64, d.ino, dir, child->parent);
+		found(f, "directory %" PRIu64 ": is in %" PRIu64 " but says %" PRIu64, d.ino, dir,
+		      child->parent);
 }
 
-static int walk(struct fsck *f, int (*fn)(struct fsck *, const struct index_val *, const struct index_val *))
+static int walk(struct fsck *f,
+		int (*fn)(struct fsck *, const struct index_val *, const struct index_val *))
 {
-	struct key first = { .len = 1 };
+	struct key first = {.len = 1};
 	struct index_cursor *c;
 	struct index_val k, v;
 	int err = index_cursor_open(f->txn, &c);
@@ -384,7 +401,7 @@ static int walk(struct fsck *f, int (*fn)(struct fsck *, const struct index_val 
 static int name_key(struct fsck *f, const struct index_val *k, const struct index_val *v)
 {
 	if (k->len > 9 && k->p[8] == KEY_DENTRY && get_be64(k->p))
-		see_name(f, get_be64(k->p), (struct name){ (const char *)k->p + 9, k->len - 9 }, v);
+		see_name(f, get_be64(k->p), (struct name){(const char *)k->p + 9, k->len - 9}, v);
 	return 0;
 }
 
@@ -410,7 +427,8 @@ static void check_inode(struct fsck *f, const struct seen_inode *s)
 			found(f, "the root is no directory");
 	} else if (s->orphan) {
 		if (s->names)
-			found(f, "inode %" PRIu64 ": is an orphan but has %u names", s->ino, s->names);
+			found(f, "inode %" PRIu64 ": is an orphan but has %u names", s->ino,
+			      s->names);
 		return;
 	} else if (!s->names) {
 		found(f, "inode %" PRIu64 ": no name leads to it", s->ino);
@@ -440,8 +458,8 @@ static void check_counts(struct fsck *f)
 		found(f, "there is no root");
 	for (size_t i = 0; i < f->nr_extents; i++)
 		if (f->extent[i].refs != f->extent[i].used)
-			found(f, "extent %" PRIu64 ": %u references instead of %u", f->extent[i].gen, f->extent[i].refs,
-			      f->extent[i].used);
+			found(f, "extent %" PRIu64 ": %u references instead of %u",
+			      f->extent[i].gen, f->extent[i].refs, f->extent[i].used);
 }
 
 static void check_places(struct fsck *f)
@@ -452,17 +470,17 @@ static void check_places(struct fsck *f)
 		const struct place *a = &f->place[i - 1], *b = &f->place[i];
 
 		if (a->at + a->blocks > b->at)
-			found(f, "extents %" PRIu64 " and %" PRIu64 " share blocks of shard %u", a->gen, b->gen,
-			      (unsigned)(a->at >> 56));
+			found(f, "extents %" PRIu64 " and %" PRIu64 " share blocks of shard %u",
+			      a->gen, b->gen, (unsigned)(a->at >> 56));
 	}
 }
 
 int fsck_index(struct index *x, const struct fsck_params *p, struct fsck_result *out)
 {
-	struct fsck f = { .p = p, .out = out };
+	struct fsck f = {.p = p, .out = out};
 	int err = index_read(x, &f.txn);
 
-	*out = (struct fsck_result){ 0 };
+	*out = (struct fsck_result){0};
 	if (err)
 		return err;
 	err = walk(&f, see_key);
@@ -504,7 +522,8 @@ static void verify_extent(struct verify *v, const struct extent *e)
 		err = codec_decode(enc, e->loc.len, raw, e->owner.raw_len);
 	if (err) {
 		v->out->nr_problems++;
-		snprintf(line, sizeof(line), "inode %" PRIu64 ", offset %" PRIu64 ": %u bytes cannot be read: %s",
+		snprintf(line, sizeof(line),
+			 "inode %" PRIu64 ", offset %" PRIu64 ": %u bytes cannot be read: %s",
 			 e->owner.ino, e->owner.file_off, e->owner.raw_len, strerror(-err));
 		v->p->say(v->p->arg, line);
 	}
@@ -543,7 +562,7 @@ static int each_extent(struct index *x, struct verify *v, bool count_only)
 
 int fsck_run(const struct fsck_params *p, struct fsck_result *out)
 {
-	struct verify v = { .p = p, .out = out };
+	struct verify v = {.p = p, .out = out};
 	uint64_t next_ino, next_gen;
 	struct index *x;
 	int err = index_open(p->work_dir, INDEX_MAP_LEN, true, &x);

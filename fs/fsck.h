@@ -8,9 +8,9 @@
 #include "raid/raid.h"
 
 struct fsck_params {
-	struct raid *raid;	/* borrowed, read-only */
-	const char *work_dir;	/* for a scratch index; exists, empty */
-	bool data;		/* read and verify all data, too */
+	struct raid *raid;    /* borrowed, read-only */
+	const char *work_dir; /* for a scratch index; exists, empty */
+	bool data;	      /* read and verify all data, too */
 	void (*say)(void *arg, const char *line);
 	/* @done of @total bytes of data verified; may be NULL */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);

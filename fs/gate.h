@@ -9,7 +9,7 @@
 #include <time.h>
 
 struct gate {
-	atomic_uint phase;	/* 0 or 1 */
+	atomic_uint phase; /* 0 or 1 */
 	atomic_long inside[2];
 };
 
@@ -38,7 +38,7 @@ static inline void gate_wait(struct gate *g)
 
 	atomic_store(&g->phase, !old);
 	while (atomic_load(&g->inside[old])) {
-		struct timespec ts = { .tv_nsec = 200000 };
+		struct timespec ts = {.tv_nsec = 200000};
 
 		nanosleep(&ts, NULL);
 	}

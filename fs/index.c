@@ -38,9 +38,9 @@ struct index {
 	MDB_dbi dbi;
 	uint64_t page_len;
 	uint64_t map_len;
-	int fd;			/* of the data file, to allocate */
-	uint64_t allocated;	/* bytes; only with the write transaction held */
-	bool no_allocate;	/* the file system has no fallocate */
+	int fd;			   /* of the data file, to allocate */
+	uint64_t allocated;	   /* bytes; only with the write transaction held */
+	bool no_allocate;	   /* the file system has no fallocate */
 	struct record_buf pending; /* of the running write transaction */
 	struct lock lock;
 	MDB_txn *kept[READERS_KEPT]; /* guarded by lock */
@@ -79,7 +79,7 @@ static int index_errno(int err)
 void record_buf_free(struct record_buf *b)
 {
 	free(b->p);
-	*b = (struct record_buf){ 0 };
+	*b = (struct record_buf){0};
 }
 
 static int record_buf_room(struct record_buf *b, size_t len)
@@ -128,7 +128,8 @@ static int record_add(struct record_buf *b, enum record_op op, const uint8_t *ke
 	return 0;
 }
 
-int record_put(struct record_buf *b, const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len)
+int record_put(struct record_buf *b, const uint8_t *key, size_t key_len, const uint8_t *val,
+	       size_t val_len)
 {
 	return record_add(b, RECORD_PUT, key, key_len, val, val_len);
 }
@@ -137,7 +138,7 @@ int record_put(struct record_buf *b, const uint8_t *key, size_t key_len, const u
 
 static int index_empty_dir(const char *dir)
 {
-	static const char *const files[] = { "data.mdb", "lock.mdb" };
+	static const char *const files[] = {"data.mdb", "lock.mdb"};
 	char path[4096];
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -176,7 +177,9 @@ int index_open(const char *dir, uint64_t map_len, bool fresh, struct index **out
 		err = mdb_env_set_maxreaders(x->env, READERS_MAX);
 	if (!err)
 		err = mdb_env_open(x->env, dir,
-				   MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+				   MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOTLS |
+					   MDB_NORDAHEAD,
+				   0600);
 	if (!err)
 		err = mdb_txn_begin(x->env, NULL, 0, &txn);
 	if (!err)
@@ -268,11 +271,11 @@ void index_read_end(struct index_txn *t)
 
 int index_get(struct index_txn *t, const struct key *key, struct index_val *out)
 {
-	MDB_val k = { .mv_size = key->len, .mv_data = (void *)key->b }, v;
+	MDB_val k = {.mv_size = key->len, .mv_data = (void *)key->b}, v;
 	int err = mdb_get(t->txn, t->index->dbi, &k, &v);
 
 	if (!err)
-		*out = (struct index_val){ .p = v.mv_data, .len = v.mv_size };
+		*out = (struct index_val){.p = v.mv_data, .len = v.mv_size};
 	return index_errno(err);
 }
 
@@ -297,21 +300,23 @@ void index_cursor_close(struct index_cursor *c)
 	free(c);
 }
 
-static int cursor_get(struct index_cursor *c, MDB_cursor_op op, MDB_val *mk, struct index_val *k, struct index_val *v)
+static int cursor_get(struct index_cursor *c, MDB_cursor_op op, MDB_val *mk, struct index_val *k,
+		      struct index_val *v)
 {
 	MDB_val mv;
 	int err = mdb_cursor_get(c->cursor, mk, &mv, op);
 
 	if (!err) {
-		*k = (struct index_val){ .p = mk->mv_data, .len = mk->mv_size };
-		*v = (struct index_val){ .p = mv.mv_data, .len = mv.mv_size };
+		*k = (struct index_val){.p = mk->mv_data, .len = mk->mv_size};
+		*v = (struct index_val){.p = mv.mv_data, .len = mv.mv_size};
 	}
 	return index_errno(err);
 }
 
-int index_seek(struct index_cursor *c, const struct key *key, struct index_val *k, struct index_val *v)
+int index_seek(struct index_cursor *c, const struct key *key, struct index_val *k,
+	       struct index_val *v)
 {
-	MDB_val mk = { .mv_size = key->len, .mv_data = (void *)key->b };
+	MDB_val mk = {.mv_size = key->len, .mv_data = (void *)key->b};
 
 	return cursor_get(c, MDB_SET_RANGE, &mk, k, v);
 }
@@ -357,10 +362,12 @@ static int index_room(struct index *x, uint64_t len)
 		return 0;
 	if (need > x->map_len)
 		return -ENOSPC;
-	if (!x->no_allocate && fallocate(x->fd, 0, (off_t)x->allocated, (off_t)(end - x->allocated))) {
+	if (!x->no_allocate &&
+	    fallocate(x->fd, 0, (off_t)x->allocated, (off_t)(end - x->allocated))) {
 		if (errno != EOPNOTSUPP)
 			return -errno;
-		log_warn("the index's file system has no fallocate: should it fill up, matfs will be killed by SIGBUS; "
+		log_warn("the index's file system has no fallocate: should it fill up, matfs will "
+			 "be killed by SIGBUS; "
 			 "set state= to a directory on another file system");
 		x->no_allocate = true;
 	}
@@ -399,11 +406,11 @@ static int index_grow(struct index_txn *t, size_t val_len)
 	return index_room(t->index, t->grown + ROOM_LEN);
 }
 
-static int index_store(struct index_txn *t, const uint8_t *key, size_t key_len, const void *val, size_t len,
-		       unsigned flags)
+static int index_store(struct index_txn *t, const uint8_t *key, size_t key_len, const void *val,
+		       size_t len, unsigned flags)
 {
-	MDB_val k = { .mv_size = key_len, .mv_data = (void *)key };
-	MDB_val v = { .mv_size = len, .mv_data = (void *)val };
+	MDB_val k = {.mv_size = key_len, .mv_data = (void *)key};
+	MDB_val v = {.mv_size = len, .mv_data = (void *)val};
 	int err = index_grow(t, len);
 
 	return err ? err : index_errno(mdb_put(t->txn, t->index->dbi, &k, &v, flags));
@@ -411,7 +418,7 @@ static int index_store(struct index_txn *t, const uint8_t *key, size_t key_len, 
 
 static int index_remove(struct index_txn *t, const uint8_t *key, size_t key_len)
 {
-	MDB_val k = { .mv_size = key_len, .mv_data = (void *)key };
+	MDB_val k = {.mv_size = key_len, .mv_data = (void *)key};
 	int err = index_grow(t, 0);
 
 	return err ? err : index_errno(mdb_del(t->txn, t->index->dbi, &k, NULL));
@@ -490,7 +497,8 @@ int record_len(const uint8_t *rec, size_t len, size_t *out)
 	op = rbuf_u8(&r);
 	key_len = rbuf_u16(&r);
 	val_len = rbuf_u32(&r);
-	if ((op != RECORD_PUT && op != RECORD_DEL) || key_len < 9 || key_len > KEY_MAX || val_len > 16 * MIB)
+	if ((op != RECORD_PUT && op != RECORD_DEL) || key_len < 9 || key_len > KEY_MAX ||
+	    val_len > 16 * MIB)
 		return -EBADMSG;
 	if (RECORD_HEAD + key_len + val_len <= len)
 		*out = RECORD_HEAD + key_len + val_len;

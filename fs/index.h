@@ -53,7 +53,8 @@ struct index_cursor;
 int index_cursor_open(struct index_txn *t, struct index_cursor **out);
 void index_cursor_close(struct index_cursor *c);
 /* First key >= @key. The key and the value are borrowed. -ENOENT at the end. */
-int index_seek(struct index_cursor *c, const struct key *key, struct index_val *k, struct index_val *v);
+int index_seek(struct index_cursor *c, const struct key *key, struct index_val *k,
+	       struct index_val *v);
 int index_next(struct index_cursor *c, struct index_val *k, struct index_val *v);
 int index_prev(struct index_cursor *c, struct index_val *k, struct index_val *v);
 int index_last(struct index_cursor *c, struct index_val *k, struct index_val *v);
@@ -79,7 +80,8 @@ int index_load(struct index_txn *t, const uint8_t *rec, size_t len);
 /* Length of the first whole record in @len bytes: 0 when it is not all there yet, or -EBADMSG. */
 int record_len(const uint8_t *rec, size_t len, size_t *out);
 /* One put as record bytes. */
-int record_put(struct record_buf *b, const uint8_t *key, size_t key_len, const uint8_t *val, size_t val_len);
+int record_put(struct record_buf *b, const uint8_t *key, size_t key_len, const uint8_t *val,
+	       size_t val_len);
 
 struct index_stat {
 	uint64_t bytes;	  /* of local disk in use */

@@ -19,15 +19,16 @@ struct inode {
 	struct fs *fs;
 	uint64_t ino;
 	struct lock lock;
-	struct attr attr;	/* guarded by lock */
-	bool attr_dirty;	/* on the commit's list, attr newer than the index; guarded by lock */
-	bool gone;		/* nlink 0 and its records are deleted: only attr is left; guarded by lock */
-	uint32_t nr_open;	/* guarded by lock */
-	uint64_t change_txg;	/* last transaction group that changed it or its data; guarded by lock */
+	struct attr attr; /* guarded by lock */
+	bool attr_dirty;  /* on the commit's list, attr newer than the index; guarded by lock */
+	bool gone; /* nlink 0 and its records are deleted: only attr is left; guarded by lock */
+	uint32_t nr_open; /* guarded by lock */
+	uint64_t
+		change_txg; /* last transaction group that changed it or its data; guarded by lock */
 	struct codec_hint hint; /* guarded by lock */
 	struct window *windows; /* dirty or being written, sorted by offset; guarded by lock */
 	struct cond flushed;	/* a window was written; with lock */
-	int wb_error;		/* of a write-back that failed, for who waits on `flushed` and cleared it; guarded by lock */
+	int wb_error; /* of a write-back that failed, for who waits on `flushed` and cleared it; guarded by lock */
 
 	/* the table's, guarded by its stripe */
 	struct inode *hash_next;

@@ -19,7 +19,7 @@
 
 #include "conf/bytes.h"
 
-#define KEY_MAX	   (8 + 1 + 255)
+#define KEY_MAX	     (8 + 1 + 255)
 #define NAME_LEN_MAX 255
 
 enum key_kind {
@@ -41,7 +41,7 @@ struct key {
 
 static inline struct key key_plain(uint64_t ino, enum key_kind kind)
 {
-	struct key k = { .len = 9 };
+	struct key k = {.len = 9};
 
 	put_be64(k.b, ino);
 	k.b[8] = (uint8_t)kind;

@@ -34,10 +34,13 @@ static const char usage_text[] =
 	"       matfsctl extract [--chunks] SHARD... DIR\n"
 	"       matfsctl --help | --version\n"
 	"\n"
-	"status   what .stats says of a mounted volume, or what the shards of an unmounted one say\n"
-	"fsck     check every structure of an unmounted volume; with --data all data and parity, too\n"
+	"status   what .stats says of a mounted volume, or what the shards of an unmounted one "
+	"say\n"
+	"fsck     check every structure of an unmounted volume; with --data all data and parity, "
+	"too\n"
 	"         exit codes as fsck(8): 0 no errors, 4 errors found, 8 could not check, 16 usage\n"
-	"extract  copy all files out of an unmounted volume into the empty directory DIR, as far as they can be read;\n"
+	"extract  copy all files out of an unmounted volume into the empty directory DIR, as far "
+	"as they can be read;\n"
 	"         with --chunks by the heads of chunks alone, for when all metadata is lost\n"
 	"\n"
 	"SHARD... are the volume's backing directories, as many as there still are.\n"
@@ -74,7 +77,7 @@ static void shards_fini(struct shards *s)
 
 static int shards_init(struct shards *s, char **argv, int argc)
 {
-	*s = (struct shards){ .nr = 0 };
+	*s = (struct shards){.nr = 0};
 	if (argc > SHARD_MAX)
 		return usage("too many shards");
 	for (int i = 0; i < argc; i++) {
@@ -95,7 +98,7 @@ static int shards_open(const struct shards *s, struct raid **out)
 		.ops = store_sync(),
 		.paths = (const char *const *)s->path,
 		.nr_paths = s->nr,
-		.want = { .level = RAID_LEVEL_ANY },
+		.want = {.level = RAID_LEVEL_ANY},
 		.salvage = true,
 		.rdonly = true,
 	};
@@ -115,7 +118,8 @@ static int status_mount(const char *stats, bool *healthy)
 	char line[1024];
 
 	if (!f) {
-		fprintf(stderr, "matfsctl: %s: %s; is this the mountpoint of a matfs?\n", stats, strerror(errno));
+		fprintf(stderr, "matfsctl: %s: %s; is this the mountpoint of a matfs?\n", stats,
+			strerror(errno));
 		return EXIT_OPERATION;
 	}
 	while (fgets(line, sizeof(line), f)) {
@@ -146,16 +150,17 @@ static int status_shards(char **argv, int argc)
 	printf("volume  ");
 	for (unsigned i = 0; i < RAID_UUID_LEN; i++)
 		printf("%02x", raid_uuid(r)[i]);
-	printf("\nraid    %u, %u shards, extents of %u KiB\n", raid_geometry(r)->level, raid_geometry(r)->nr_shards,
-	       raid_geometry(r)->extent_len / 1024);
+	printf("\nraid    %u, %u shards, extents of %u KiB\n", raid_geometry(r)->level,
+	       raid_geometry(r)->nr_shards, raid_geometry(r)->extent_len / 1024);
 	printf("stop    %s\n", raid_was_clean(r) ? "clean" : "unclean: the next mount recovers");
-	printf("epoch   %" PRIu64 ", log at %" PRIu64 ", checkpoint at %" PRIu64 "\n", st.epoch, st.log_seq,
-	       st.checkpoint_seq);
+	printf("epoch   %" PRIu64 ", log at %" PRIu64 ", checkpoint at %" PRIu64 "\n", st.epoch,
+	       st.log_seq, st.checkpoint_seq);
 	for (unsigned i = 0; i < raid_geometry(r)->nr_shards; i++) {
 		struct shard_stat ss;
 
 		raid_shard_stat(r, i, &ss);
-		printf("shard %-2u %-8s %s\n", i, shard_state_name[ss.state], ss.path ? ss.path : "-");
+		printf("shard %-2u %-8s %s\n", i, shard_state_name[ss.state],
+		       ss.path ? ss.path : "-");
 	}
 	err = st.nr_lost ? EXIT_PARTLY : EXIT_GOOD;
 	raid_close(r, false);
@@ -165,7 +170,7 @@ static int status_shards(char **argv, int argc)
 
 static int cmd_status(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
 	char path[PATH_MAX];
 	bool json = false, healthy = false;
 	struct stat st;
@@ -180,7 +185,8 @@ static int cmd_status(int argc, char **argv)
 		return usage("status: which mountpoint, or which shards?");
 	snprintf(path, sizeof(path), "%s/.stats%s", argv[optind], json ? ".json" : "");
 	if (argc - optind > 1 || stat(path, &st))
-		return json ? usage("status: --json needs one mountpoint") : status_shards(argv + optind, argc - optind);
+		return json ? usage("status: --json needs one mountpoint")
+			    : status_shards(argv + optind, argc - optind);
 	err = status_mount(path, &healthy);
 	return err ? err : healthy ? EXIT_GOOD : EXIT_PARTLY;
 }
@@ -202,7 +208,7 @@ static int scratch_make(char path[PATH_MAX])
 
 static void scratch_remove(const char *path)
 {
-	static const char *const file[] = { "data.mdb", "lock.mdb" };
+	static const char *const file[] = {"data.mdb", "lock.mdb"};
 	char name[PATH_MAX + 16];
 
 	for (size_t i = 0; i < ARRAY_LEN(file); i++) {
@@ -225,14 +231,19 @@ static void show_progress(void *arg, uint64_t done, uint64_t total)
 static int fsck_report(int err, const struct fsck_result *r, const struct raid_stat *st)
 {
 	if (err) {
-		fprintf(stderr, "matfsctl: fsck: %s; try matfsctl extract, then matfsctl extract --chunks\n",
-			err == -EBADMSG ? "neither a checkpoint nor the log can be read" : strerror(-err));
+		fprintf(stderr,
+			"matfsctl: fsck: %s; try matfsctl extract, then matfsctl extract "
+			"--chunks\n",
+			err == -EBADMSG ? "neither a checkpoint nor the log can be read"
+					: strerror(-err));
 		return err == -EBADMSG ? EXIT_UNCORRECTED : EXIT_OPERATION;
 	}
-	printf("%" PRIu64 " inodes (%" PRIu64 " directories), %" PRIu64 " extents, %" PRIu64 " bytes in files\n",
+	printf("%" PRIu64 " inodes (%" PRIu64 " directories), %" PRIu64 " extents, %" PRIu64
+	       " bytes in files\n",
 	       r->nr_inodes, r->nr_dirs, r->nr_extents, r->logical);
 	if (r->nr_bad_chunks)
-		printf("%" PRIu64 " bad chunks: reading them through a mount, or a scrub, repairs them\n",
+		printf("%" PRIu64
+		       " bad chunks: reading them through a mount, or a scrub, repairs them\n",
 		       r->nr_bad_chunks);
 	if (st->nr_lost)
 		printf("%u of the volume's shards are not there\n", st->nr_lost);
@@ -242,9 +253,9 @@ static int fsck_report(int err, const struct fsck_result *r, const struct raid_s
 
 static int cmd_fsck(int argc, char **argv)
 {
-	static const struct option options[] = { { "data", no_argument, NULL, 'd' }, { 0 } };
-	struct fsck_params p = { .say = say };
-	struct fsck_result result = { 0 };
+	static const struct option options[] = {{"data", no_argument, NULL, 'd'}, {0}};
+	struct fsck_params p = {.say = say};
+	struct fsck_result result = {0};
 	char work[PATH_MAX];
 	struct raid_stat st;
 	struct shards s;
@@ -294,7 +305,8 @@ static bool dir_empty(const char *path)
 	return empty;
 }
 
-static int extract_metadata(const struct shards *s, struct extract_params *p, struct extract_result *result)
+static int extract_metadata(const struct shards *s, struct extract_params *p,
+			    struct extract_result *result)
 {
 	char work[PATH_MAX];
 	struct raid *r;
@@ -315,9 +327,9 @@ static int extract_metadata(const struct shards *s, struct extract_params *p, st
 
 static int cmd_extract(int argc, char **argv)
 {
-	static const struct option options[] = { { "chunks", no_argument, NULL, 'c' }, { 0 } };
-	struct extract_params p = { .say = say };
-	struct extract_result result = { 0 };
+	static const struct option options[] = {{"chunks", no_argument, NULL, 'c'}, {0}};
+	struct extract_params p = {.say = say};
+	struct extract_result result = {0};
 	bool chunks = false;
 	struct shards s;
 	int c, err;
@@ -335,8 +347,10 @@ static int cmd_extract(int argc, char **argv)
 		return EXIT_OPERATION;
 	}
 	if (!dir_empty(p.to)) {
-		fprintf(stderr, "matfsctl: %s: is not an empty directory; nothing in it would be overwritten, so give "
-				"another one\n",
+		fprintf(stderr,
+			"matfsctl: %s: is not an empty directory; nothing in it would be "
+			"overwritten, so give "
+			"another one\n",
 			p.to);
 		return EXIT_OPERATION;
 	}
@@ -353,8 +367,9 @@ static int cmd_extract(int argc, char **argv)
 			chunks ? "" : "; try matfsctl extract --chunks");
 		return EXIT_OPERATION;
 	}
-	printf("%" PRIu64 " files, %" PRIu64 " directories, %" PRIu64 " bytes; %" PRIu64 " damaged\n", result.nr_files,
-	       result.nr_dirs, result.bytes, result.nr_damaged);
+	printf("%" PRIu64 " files, %" PRIu64 " directories, %" PRIu64 " bytes; %" PRIu64
+	       " damaged\n",
+	       result.nr_files, result.nr_dirs, result.bytes, result.nr_damaged);
 	return result.nr_damaged ? EXIT_PARTLY : EXIT_GOOD;
 }
 
@@ -364,9 +379,9 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{ "status", cmd_status },
-		{ "fsck", cmd_fsck },
-		{ "extract", cmd_extract },
+		{"status", cmd_status},
+		{"fsck", cmd_fsck},
+		{"extract", cmd_extract},
 	};
 
 	if (argc < 2)

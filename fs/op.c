@@ -14,7 +14,8 @@ static int op_begin_txn(struct op *op)
 	int err = index_begin(op->fs->index, &op->txn);
 
 	if (err)
-		log_error("index: %s: the local disk under the state directory %s cannot take more; free space there",
+		log_error("index: %s: the local disk under the state directory %s cannot take "
+			  "more; free space there",
 			  strerror(-err), op->fs->p.state_dir);
 	return err;
 }
@@ -23,7 +24,7 @@ int op_begin(struct op *op, struct fs *fs)
 {
 	int err;
 
-	*op = (struct op){ .fs = fs };
+	*op = (struct op){.fs = fs};
 	if (fs->rdonly)
 		return -EROFS;
 	err = commit_numbers(fs);
@@ -38,7 +39,7 @@ int op_begin(struct op *op, struct fs *fs)
 
 int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg)
 {
-	*op = (struct op){ .fs = fs, .txg = txg, .for_commit = true };
+	*op = (struct op){.fs = fs, .txg = txg, .for_commit = true};
 	return op_begin_txn(op);
 }
 
@@ -155,7 +156,8 @@ int op_end(struct op *op, int err)
 	err = index_commit(op->txn, commit_records(op->fs, op->txg));
 	if (err) {
 		commit_unfreed(op->fs, op->txg, op->nr_freed);
-		log_error("index: %s: a change could not be stored in %s", strerror(-err), op->fs->p.state_dir);
+		log_error("index: %s: a change could not be stored in %s", strerror(-err),
+			  op->fs->p.state_dir);
 	} else {
 		op_publish(op);
 	}

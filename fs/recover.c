@@ -87,7 +87,8 @@ static int replay_batch(void *arg, uint64_t seq, const uint8_t *data, size_t len
 
 	if (err) {
 		log_error("log batch %llu: %s", (unsigned long long)seq,
-			  err == -ENOTSUP ? "written by a newer matfs; use that one" : "its content is damaged");
+			  err == -ENOTSUP ? "written by a newer matfs; use that one"
+					  : "its content is damaged");
 		return err;
 	}
 	r->next_ino = head.next_ino;
@@ -105,7 +106,7 @@ static int replay_batch(void *arg, uint64_t seq, const uint8_t *data, size_t len
 
 int recover_build(struct raid *r, struct index *x, uint64_t *next_ino, uint64_t *next_gen)
 {
-	struct replay rep = { .index = x, .next_ino = 2, .next_gen = 1 };
+	struct replay rep = {.index = x, .next_ino = 2, .next_gen = 1};
 	uint64_t from = 1;
 	int err = checkpoint_load(r, x, &from);
 
@@ -131,19 +132,23 @@ static int index_reuse(struct fs *fs, const char *dir, struct recovered *out)
 	return err;
 }
 
-static int index_rebuild(struct fs *fs, const char *dir, struct recovered *out, char *why, size_t why_len)
+static int index_rebuild(struct fs *fs, const char *dir, struct recovered *out, char *why,
+			 size_t why_len)
 {
 	int err = index_open(dir, INDEX_MAP_LEN, true, &fs->index);
 
 	if (err) {
-		snprintf(why, why_len, "%s: the index cannot be opened: %s; set state= to a directory on a local disk",
+		snprintf(why, why_len,
+			 "%s: the index cannot be opened: %s; set state= to a directory on a local "
+			 "disk",
 			 dir, strerror(-err));
 		return err;
 	}
 	err = recover_build(fs->raid, fs->index, &out->next_ino, &out->next_gen);
 	if (err)
 		snprintf(why, why_len,
-			 "the volume's metadata cannot be read: %s; run matfsctl fsck, then matfsctl extract for the files",
+			 "the volume's metadata cannot be read: %s; run matfsctl fsck, then "
+			 "matfsctl extract for the files",
 			 strerror(-err));
 	return err;
 }
@@ -183,7 +188,7 @@ static int walk_inode_end(struct walk *w)
 		return 0;
 	err = grow((void **)&out->fix, &out->cap_fixes, out->nr_fixes, sizeof(*out->fix));
 	if (!err)
-		out->fix[out->nr_fixes++] = (struct recover_fix){ w->ino, w->mapped };
+		out->fix[out->nr_fixes++] = (struct recover_fix){w->ino, w->mapped};
 	return err;
 }
 
@@ -264,7 +269,7 @@ static int walk_key(struct walk *w, const struct index_val *k, const struct inde
 
 static int walk_all(struct walk *w)
 {
-	struct key first = { .len = 1 };
+	struct key first = {.len = 1};
 	struct index_cursor *c = NULL;
 	struct index_val k, v;
 	struct index_txn *t;
@@ -287,7 +292,7 @@ static int walk_all(struct walk *w)
 
 static int recover_walk(struct fs *fs, struct recovered *out)
 {
-	struct walk w = { .fs = fs, .out = out };
+	struct walk w = {.fs = fs, .out = out};
 	int end, err = raid_reconcile_begin(fs->raid, &w.rc);
 
 	if (err)
@@ -303,7 +308,7 @@ int recover_index(struct fs *fs, const char *dir, struct recovered *out, char *w
 {
 	int err;
 
-	*out = (struct recovered){ .next_ino = 2, .next_gen = 1 };
+	*out = (struct recovered){.next_ino = 2, .next_gen = 1};
 	if (raid_was_clean(fs->raid) && !raid_created(fs->raid) && !fs->rdonly)
 		out->reused = index_reuse(fs, dir, out) == 0;
 	if (!out->reused) {
@@ -313,9 +318,11 @@ int recover_index(struct fs *fs, const char *dir, struct recovered *out, char *w
 	}
 	err = recover_walk(fs, out);
 	if (err)
-		snprintf(why, why_len, "the volume's index is inconsistent: %s; run matfsctl fsck", strerror(-err));
+		snprintf(why, why_len, "the volume's index is inconsistent: %s; run matfsctl fsck",
+			 strerror(-err));
 	else if (!out->reused && !raid_created(fs->raid))
-		log_note("recovered from checkpoint and log: %llu inodes, %llu extents, %zu orphans, %llu bytes of "
+		log_note("recovered from checkpoint and log: %llu inodes, %llu extents, %zu "
+			 "orphans, %llu bytes of "
 			 "unfinished writes given back",
 			 (unsigned long long)atomic_load(&fs->n.nr_inodes),
 			 (unsigned long long)atomic_load(&fs->n.nr_extents), out->nr_orphans,
@@ -327,5 +334,5 @@ void recover_fini(struct recovered *r)
 {
 	free(r->orphan);
 	free(r->fix);
-	*r = (struct recovered){ .nr_orphans = 0 };
+	*r = (struct recovered){.nr_orphans = 0};
 }

@@ -13,12 +13,13 @@ struct recover_fix {
 
 /* What was found. Arrays are the heap's: recover_fini(). */
 struct recovered {
-	bool reused;		   /* the index of the last mount */
-	bool empty;		   /* no root yet: a new volume */
+	bool reused; /* the index of the last mount */
+	bool empty;  /* no root yet: a new volume */
 	uint64_t next_ino, next_gen;
 	uint64_t *orphan;
 	size_t nr_orphans, cap_orphans;
-	struct recover_fix *fix; /* inodes whose attr.mapped the last freeze did not get to record */
+	struct recover_fix
+		*fix; /* inodes whose attr.mapped the last freeze did not get to record */
 	size_t nr_fixes, cap_fixes;
 	uint64_t freed_bytes; /* of stripes without a name, given back */
 };

@@ -24,12 +24,12 @@
 struct writeback {
 	struct fs *fs;
 	struct lock lock;
-	struct cond written; /* a window left the list, or a flush failed; with lock */
-	struct window *first, *last; /* oldest first; guarded by lock */
-	uint64_t nr;		     /* guarded by lock */
-	uint64_t nr_queued;	     /* guarded by lock */
+	struct cond written;		/* a window left the list, or a flush failed; with lock */
+	struct window *first, *last;	/* oldest first; guarded by lock */
+	uint64_t nr;			/* guarded by lock */
+	uint64_t nr_queued;		/* guarded by lock */
 	uint64_t nr_flushed, nr_failed; /* guarded by lock */
-	int error;		     /* of a flush that failed since the last writeback_group() began; guarded by lock */
+	int error; /* of a flush that failed since the last writeback_group() began; guarded by lock */
 };
 
 int writeback_new(struct fs *fs, struct writeback **out)
@@ -198,7 +198,7 @@ static void ranges_add(struct window *w, uint32_t off, uint32_t len)
 		off = MIN(off, w->range[i].off);
 		end = MAX(end, w->range[i].off + w->range[i].len);
 	}
-	keep[to++] = (struct window_range){ off, end - off };
+	keep[to++] = (struct window_range){off, end - off};
 	for (; i < w->nr; i++)
 		keep[to++] = w->range[i];
 	assert(to <= WINDOW_RANGES);
@@ -215,9 +215,10 @@ static void ranges_cut(struct window *w, uint32_t off, uint32_t end)
 		uint32_t r_off = w->range[i].off, r_end = r_off + w->range[i].len;
 
 		if (r_off < off)
-			keep[to++] = (struct window_range){ r_off, MIN(r_end, off) - r_off };
+			keep[to++] = (struct window_range){r_off, MIN(r_end, off) - r_off};
 		if (r_end > end)
-			keep[to++] = (struct window_range){ MAX(r_off, end), r_end - MAX(r_off, end) };
+			keep[to++] =
+				(struct window_range){MAX(r_off, end), r_end - MAX(r_off, end)};
 	}
 	/* A hole in a window that is full of ranges: the last one stays whole, its bytes in the hole become zeros. */
 	if (to > WINDOW_RANGES) {
@@ -301,9 +302,11 @@ bool writeback_find(struct inode *in, uint64_t *off, uint64_t end, const uint8_t
 {
 	uint64_t from = *off;
 
-	for (struct window *w = *window_slot(in, window_start(in->fs, from)); w && w->start < end; w = w->next) {
+	for (struct window *w = *window_slot(in, window_start(in->fs, from)); w && w->start < end;
+	     w = w->next) {
 		for (unsigned i = 0; i < w->nr; i++) {
-			uint64_t r_off = w->start + w->range[i].off, r_end = r_off + w->range[i].len;
+			uint64_t r_off = w->start + w->range[i].off,
+				 r_end = r_off + w->range[i].len;
 
 			if (r_end <= from)
 				continue;
@@ -326,8 +329,8 @@ struct flushed {
 	struct extent extent;
 };
 
-static int flush_range(struct window *w, struct codec_hint *hint, const struct window_range *r, uint8_t *scratch,
-		       struct flushed *out)
+static int flush_range(struct window *w, struct codec_hint *hint, const struct window_range *r,
+		       uint8_t *scratch, struct flushed *out)
 {
 	struct fs *fs = w->inode->fs;
 	struct codec_out enc;
@@ -335,15 +338,17 @@ static int flush_range(struct window *w, struct codec_hint *hint, const struct w
 	int err;
 
 	out->off = w->start + r->off;
-	err = codec_encode(&fs->p.codec, hint, out->off, w->buf + (r->off - w->base), r->len, scratch, &enc);
+	err = codec_encode(&fs->p.codec, hint, out->off, w->buf + (r->off - w->base), r->len,
+			   scratch, &enc);
 	if (err)
 		return err;
 	out->extent.gen = atomic_fetch_add(&fs->next_gen, 1);
-	out->extent.owner = (struct stripe_owner){
-		.ino = w->inode->ino, .file_off = out->off, .gen = out->extent.gen, .raw_len = r->len
-	};
-	iov[0] = (struct iovec){ enc.head, sizeof(enc.head) };
-	iov[1] = (struct iovec){ (void *)enc.payload, enc.payload_len };
+	out->extent.owner = (struct stripe_owner){.ino = w->inode->ino,
+						  .file_off = out->off,
+						  .gen = out->extent.gen,
+						  .raw_len = r->len};
+	iov[0] = (struct iovec){enc.head, sizeof(enc.head)};
+	iov[1] = (struct iovec){(void *)enc.payload, enc.payload_len};
 	err = raid_write(fs->raid, &out->extent.owner, iov, 2, &out->extent.loc);
 	if (err)
 		return err;
@@ -410,7 +415,8 @@ static bool flush_wants_inline(struct window *w, int *err)
 	lock_take(&in->lock);
 	size = in->attr.size;
 	lock_release(&in->lock);
-	if (w->start || size > INLINE_MAX || w->range[w->nr - 1].off + w->range[w->nr - 1].len > INLINE_MAX)
+	if (w->start || size > INLINE_MAX ||
+	    w->range[w->nr - 1].off + w->range[w->nr - 1].len > INLINE_MAX)
 		return false;
 	*err = index_read(in->fs->index, &t);
 	if (*err)
@@ -428,7 +434,7 @@ static bool flush_wants_inline(struct window *w, int *err)
 static int flush_inline(struct window *w)
 {
 	struct fs *fs = w->inode->fs;
-	uint8_t buf[INLINE_MAX] = { 0 };
+	uint8_t buf[INLINE_MAX] = {0};
 	struct op op;
 	size_t len;
 	int err = op_begin_flush(&op, fs, w->txg);
@@ -459,7 +465,7 @@ static int flush_inline(struct window *w)
 static int window_fill(struct window *w, uint32_t from, uint32_t to)
 {
 	struct inode *in = w->inode;
-	struct file_read r = { .iov = { { 0 } } };
+	struct file_read r = {.iov = {{0}}};
 	uint32_t at = from;
 	uint64_t cost = window_cost(to - from);
 	AUTO_FREE uint8_t *bytes = malloc(to - from);
@@ -607,7 +613,8 @@ static struct window *window_busy(struct inode *in, uint64_t off, uint64_t len) 
 {
 	uint64_t end = len > UINT64_MAX - off ? UINT64_MAX : off + len;
 
-	for (struct window *w = *window_slot(in, window_start(in->fs, off)); w && w->start < end; w = w->next)
+	for (struct window *w = *window_slot(in, window_start(in->fs, off)); w && w->start < end;
+	     w = w->next)
 		if (window_stable(w))
 			return w;
 	return NULL;
@@ -662,7 +669,8 @@ void writeback_trim(struct inode *in, uint64_t off, uint64_t len)
 {
 	uint64_t end = len > UINT64_MAX - off ? UINT64_MAX : off + len;
 
-	for (struct window *w = *window_slot(in, window_start(in->fs, off)); w && w->start < end; w = w->next) {
+	for (struct window *w = *window_slot(in, window_start(in->fs, off)); w && w->start < end;
+	     w = w->next) {
 		uint64_t from = MAX(off, w->start) - w->start;
 		uint64_t to = MIN(end - w->start, (uint64_t)in->fs->extent_len);
 

@@ -35,9 +35,11 @@ struct window {
 	uint32_t base, cap;	 /* buf holds bytes [start + base, start + base + cap) */
 	uint8_t *buf;		 /* of the pool; NULL when cap is 0 */
 	unsigned nr;
-	struct window_range range[WINDOW_RANGES]; /* sorted, apart; guarded by inode->lock while DIRTY */
-	uint64_t reserved; /* by raid_reserve() */
-	struct window *list_prev, *list_next; /* all windows, oldest first; guarded by writeback->lock */
+	struct window_range
+		range[WINDOW_RANGES]; /* sorted, apart; guarded by inode->lock while DIRTY */
+	uint64_t reserved;	      /* by raid_reserve() */
+	struct window *list_prev,
+		*list_next; /* all windows, oldest first; guarded by writeback->lock */
 	bool listed;
 	struct job job;
 };
@@ -51,7 +53,8 @@ void writeback_free(struct writeback *wb);
  * -ENOMEM: no memory in the pool: writeback_relieve() and come again. -ENOSPC: no room on the shards just now. */
 int writeback_prepare(struct inode *in, uint64_t txg, uint64_t off, size_t len) REQUIRES(in->lock);
 /* Copy into what was prepared. Cannot fail. */
-void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len) REQUIRES(in->lock);
+void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len)
+	REQUIRES(in->lock);
 /* Post the window around @off when it is full. */
 void writeback_full(struct inode *in, uint64_t off) REQUIRES(in->lock);
 

@@ -87,7 +87,8 @@ uint64_t model_hash(struct model *m)
 			parts[2] = f->nlink;
 			parts[3] = f->xattr;
 			parts[4] = f->mode;
-			parts[5] = first_name(m, f) + (f->target ? XXH3_64bits(f->target, strlen(f->target)) : 0);
+			parts[5] = first_name(m, f) +
+				   (f->target ? XXH3_64bits(f->target, strlen(f->target)) : 0);
 			v[nr++] = XXH3_64bits(parts, sizeof(parts)) | 1;
 		}
 	}
@@ -107,7 +108,8 @@ struct listing {
 
 static bool number_of(const struct name_entry *e, char first, unsigned below, unsigned *out)
 {
-	if (e->name.len != 2 || e->name.p[0] != first || e->name.p[1] < '0' || e->name.p[1] >= '0' + (int)below)
+	if (e->name.len != 2 || e->name.p[0] != first || e->name.p[1] < '0' ||
+	    e->name.p[1] >= '0' + (int)below)
 		return false;
 	*out = (unsigned)(e->name.p[1] - '0');
 	return true;
@@ -115,7 +117,8 @@ static bool number_of(const struct name_entry *e, char first, unsigned below, un
 
 static bool is_dot(const struct name_entry *e)
 {
-	return (e->name.len == 1 && e->name.p[0] == '.') || (e->name.len == 2 && !memcmp(e->name.p, "..", 2));
+	return (e->name.len == 1 && e->name.p[0] == '.') ||
+	       (e->name.len == 2 && !memcmp(e->name.p, "..", 2));
 }
 
 static int list_root(void *arg, const struct name_entry *e)
@@ -249,7 +252,7 @@ static int read_dir(struct listing *l, unsigned d)
 
 int model_read(struct fs *fs, struct model *out)
 {
-	struct listing l = { .m = out, .fs = fs };
+	struct listing l = {.m = out, .fs = fs};
 	int err;
 
 	memset(out, 0, sizeof(*out));

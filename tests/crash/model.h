@@ -11,8 +11,8 @@
 
 #include "fs/fs.h"
 
-#define MODEL_DIRS  3
-#define MODEL_NAMES 8 /* in each directory */
+#define MODEL_DIRS    3
+#define MODEL_NAMES   8 /* in each directory */
 #define MODEL_LEN_MAX (600 * 1024)
 
 struct model_file {
@@ -25,6 +25,7 @@ struct model_file {
 	char *target; /* a symlink's */
 	uint64_t sum; /* of bytes; valid when sum_ok */
 	bool sum_ok;
+	unsigned changed; /* number of the last operation that changed it */
 };
 
 struct model {

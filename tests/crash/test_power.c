@@ -24,6 +24,7 @@
 #include "conf/log.h"
 #include "fs/commit.h"
 #include "fs/file.h"
+#include "fs/fsck.h"
 #include "fs/name.h"
 #include "fs/setattr.h"
 #include "fs/xattr.h"
@@ -62,25 +63,27 @@ static unsigned chance_below(struct chance *c, unsigned n)
 
 static char state_dir[256];
 
-static int volume_open(struct crash_disk *d, unsigned level, bool create, bool degraded, struct fs **out, char *why)
+static int volume_open(struct crash_disk *d, unsigned level, bool create, bool degraded,
+		       struct fs **out, char *why)
 {
-	static const char *const paths[SHARDS] = { "crash:0", "crash:1", "crash:2", "crash:3" };
+	static const char *const paths[SHARDS] = {"/crash/0", "/crash/1", "/crash/2", "/crash/3"};
 	struct raid_params rp = {
 		.ops = crash_ops(d),
 		.paths = paths,
 		.nr_paths = SHARDS,
-		.want = { .level = create ? (uint8_t)level : RAID_LEVEL_ANY,
-			  .copies = level == 1 ? 2 : 1,
-			  .extent_len = create ? EXTENT_LEN : 0 },
+		.want = {.level = create ? (uint8_t)level : RAID_LEVEL_ANY,
+			 .copies = level == 1 ? 2 : 1,
+			 .extent_len = create ? EXTENT_LEN : 0},
 		.create = create,
 		.degraded = degraded,
 	};
 	struct fs_params p = {
 		.state_dir = state_dir,
-		.codec = { .mode = CODEC_AUTO, .level = 1 },
+		.codec = {.mode = CODEC_AUTO, .level = 1},
 		.memory_len = 32 * MIB,
 		.cache_len = 16 * MIB,
 		.threads = 2,
+		.checkpoint_len = 64 * KIB,
 	};
 	int err = raid_open(&rp, &p.raid, why, 512);
 
@@ -91,7 +94,7 @@ static int volume_open(struct crash_disk *d, unsigned level, bool create, bool d
 
 struct done {
 	uint64_t hash;
-	uint64_t begun;	 /* steps done when the operation began */
+	uint64_t begun; /* steps done when the operation began */
 };
 
 struct run {
@@ -102,7 +105,7 @@ struct run {
 	struct done *done; /* done[n]: state after n operations */
 	unsigned nr_done;
 	struct {
-		uint64_t step;	/* steps done when the sync returned */
+		uint64_t step; /* steps done when the sync returned */
 		unsigned op;
 	} promise[4096];
 	unsigned nr_promises;
@@ -111,7 +114,7 @@ struct run {
 
 static struct name name_of(char *buf)
 {
-	return (struct name){ buf, strlen(buf) };
+	return (struct name){buf, strlen(buf)};
 }
 
 static struct inode *file_inode(struct run *r, struct model_file *f)
@@ -122,17 +125,25 @@ static struct inode *file_inode(struct run *r, struct model_file *f)
 	return in;
 }
 
+/* done[nr_done] will be the state after the operation under way. */
+static void changed(struct run *r, struct model_file *f)
+{
+	f->changed = r->nr_done;
+}
+
 static void fill(struct chance *c, uint8_t *p, size_t len)
 {
 	uint64_t kind = chance_next(c) % 4, v = chance_next(c);
 
 	for (size_t i = 0; i < len; i++)
-		p[i] = kind == 0 ? (uint8_t)v : kind == 1 ? (uint8_t)(i / 64 + v) : (uint8_t)(v = v * 6364136223846793005ULL + 1) >> 1;
+		p[i] = kind == 0   ? (uint8_t)v
+		       : kind == 1 ? (uint8_t)(i / 64 + v)
+				   : (uint8_t)(v = v * 6364136223846793005ULL + 1) >> 1;
 }
 
 static void do_create(struct run *r, unsigned d, unsigned n)
 {
-	struct name_new nn = { .mode = S_IFREG | 0600 + chance_below(&r->c, 64) };
+	struct name_new nn = {.mode = S_IFREG | (0600 + chance_below(&r->c, 64))};
 	bool link = chance_below(&r->c, 8) == 0;
 	struct model_file *f;
 	struct inode *in;
@@ -150,34 +161,39 @@ static void do_create(struct run *r, unsigned d, unsigned n)
 	f->mode = nn.mode;
 	f->target = link ? strdup(nn.target) : NULL;
 	r->m.name[d][n] = f;
+	changed(r, f);
 	inode_put(in);
 }
 
 static void do_write(struct run *r, struct model_file *f)
 {
-	static const unsigned sizes[] = { 1, 100, 3000, 5000, 40000, EXTENT_LEN, 300000 };
+	static const unsigned sizes[] = {1, 100, 3000, 5000, 40000, EXTENT_LEN, 300000};
 	size_t len = 1 + chance_below(&r->c, sizes[chance_below(&r->c, ARRAY_LEN(sizes))]);
-	size_t off = chance_below(&r->c, 3) ? (f->len < MODEL_LEN_MAX - len ? f->len : 0) : chance_below(&r->c, (unsigned)(MODEL_LEN_MAX - len));
+	size_t off = chance_below(&r->c, 3) ? (f->len < MODEL_LEN_MAX - len ? f->len : 0)
+					    : chance_below(&r->c, (unsigned)(MODEL_LEN_MAX - len));
 	struct inode *in = file_inode(r, f);
 	AUTO_FREE uint8_t *p = malloc(len);
 
 	fill(&r->c, p, len);
-	assert_int_equal(file_write(in, off, &(struct iovec){ p, len }, 1, false), 0);
+	assert_int_equal(file_write(in, off, &(struct iovec){p, len}, 1, false), 0);
 	inode_put(in);
 	if (off + len > f->len)
 		model_resize(f, off + len);
 	memcpy(f->bytes + off, p, len);
 	f->sum_ok = false;
+	changed(r, f);
 }
 
 static void do_truncate(struct run *r, struct model_file *f)
 {
-	size_t len = chance_below(&r->c, 3) ? chance_below(&r->c, (unsigned)f->len + 1) : chance_below(&r->c, MODEL_LEN_MAX);
+	size_t len = chance_below(&r->c, 3) ? chance_below(&r->c, (unsigned)f->len + 1)
+					    : chance_below(&r->c, MODEL_LEN_MAX);
 	struct inode *in = file_inode(r, f);
 
 	assert_int_equal(file_truncate(in, len, false), 0);
 	inode_put(in);
 	model_resize(f, len);
+	changed(r, f);
 }
 
 static void do_punch(struct run *r, struct model_file *f)
@@ -191,11 +207,13 @@ static void do_punch(struct run *r, struct model_file *f)
 	if (off < f->len)
 		memset(f->bytes + off, 0, MIN(len, f->len - off));
 	f->sum_ok = false;
+	changed(r, f);
 }
 
 static void do_copy(struct run *r, struct model_file *from, struct model_file *to)
 {
-	size_t off = chance_below(&r->c, (unsigned)from->len + 1), dst = chance_below(&r->c, (unsigned)to->len + 1);
+	size_t off = chance_below(&r->c, (unsigned)from->len + 1),
+	       dst = chance_below(&r->c, (unsigned)to->len + 1);
 	size_t len = MIN(from->len - off, (size_t)(MODEL_LEN_MAX - dst));
 	struct inode *src = file_inode(r, from), *d = file_inode(r, to);
 	uint64_t done = 0, at = 0;
@@ -203,7 +221,10 @@ static void do_copy(struct run *r, struct model_file *from, struct model_file *t
 	if (from != to && len) {
 		/* Each call is one operation for a user, but more than one change: a prefix may end between them, so
 		 * the states in between are states, too. */
-		while (at < len && !file_copy(src, off + at, d, dst + at, MIN(len - at, (size_t)100000), &done) && done) {
+		while (at < len &&
+		       !file_copy(src, off + at, d, dst + at, MIN(len - at, (size_t)100000),
+				  &done) &&
+		       done) {
 			if (dst + at + done > to->len)
 				model_resize(to, dst + at + done);
 			memmove(to->bytes + dst + at, from->bytes + off + at, done);
@@ -215,6 +236,7 @@ static void do_copy(struct run *r, struct model_file *from, struct model_file *t
 			}
 		}
 		assert_true(at == len);
+		changed(r, to);
 	}
 	inode_put(src);
 	inode_put(d);
@@ -228,13 +250,16 @@ static void do_rename(struct run *r, unsigned d, unsigned n)
 
 	model_file_name(n, from);
 	model_file_name(to_n, to);
-	assert_int_equal(name_rename(r->fs, r->dir[d]->ino, name_of(from), r->dir[to_d]->ino, name_of(to), 0), 0);
+	assert_int_equal(name_rename(r->fs, r->dir[d]->ino, name_of(from), r->dir[to_d]->ino,
+				     name_of(to), 0),
+			 0);
 	if (old == f)
 		return;
 	if (old)
 		model_unlink(&r->m, to_d, to_n);
 	r->m.name[d][n] = NULL;
 	r->m.name[to_d][to_n] = f;
+	changed(r, f);
 }
 
 static void do_link(struct run *r, struct model_file *f)
@@ -250,6 +275,7 @@ static void do_link(struct run *r, struct model_file *f)
 	inode_put(in);
 	f->nlink++;
 	r->m.name[d][n] = f;
+	changed(r, f);
 }
 
 static void do_unlink(struct run *r, unsigned d, unsigned n)
@@ -269,35 +295,43 @@ static void do_xattr(struct run *r, struct model_file *f)
 	if (S_ISREG(f->mode)) {
 		assert_int_equal(xattr_set(in, "user.model", &v, sizeof(v), 0, false), 0);
 		f->xattr = v;
+		changed(r, f);
 	}
 	inode_put(in);
 }
 
 static void do_chmod(struct run *r, struct model_file *f)
 {
-	struct setattr s = { .what = SETATTR_MODE, .mode = chance_below(&r->c, 0777) };
+	struct setattr s = {.what = SETATTR_MODE, .mode = chance_below(&r->c, 0777)};
 	struct inode *in = file_inode(r, f);
 
 	assert_int_equal(setattr_apply(in, &s), 0);
 	inode_put(in);
 	f->mode = (f->mode & S_IFMT) | s.mode;
+	changed(r, f);
 }
 
+/* An fsync of one file promises what was done to it; a sync, all that was done. */
 static void do_sync(struct run *r, struct model_file *f)
 {
 	struct inode *in = file_inode(r, f);
+	bool all = chance_below(&r->c, 2);
 
-	assert_int_equal(file_sync(in), 0);
+	if (all)
+		assert_int_equal(commit_wait(r->fs, commit_open_txg(r->fs)), 0);
+	else
+		assert_int_equal(file_sync(in), 0);
 	inode_put(in);
 	r->promise[r->nr_promises].step = crash_steps(r->disk);
-	r->promise[r->nr_promises++].op = 0; /* set by the caller: what was done before the sync */
+	r->promise[r->nr_promises++].op = all ? r->nr_done - 1 : f->changed;
 }
 
 static void one_operation(struct run *r)
 {
 	unsigned d = chance_below(&r->c, MODEL_DIRS), n = chance_below(&r->c, MODEL_NAMES);
 	struct model_file *f = r->m.name[d][n];
-	struct model_file *g = r->m.name[chance_below(&r->c, MODEL_DIRS)][chance_below(&r->c, MODEL_NAMES)];
+	struct model_file *g =
+		r->m.name[chance_below(&r->c, MODEL_DIRS)][chance_below(&r->c, MODEL_NAMES)];
 	unsigned what = chance_below(&r->c, 100);
 
 	if (!f)
@@ -329,7 +363,7 @@ static void one_operation(struct run *r)
 static void make_dirs(struct run *r)
 {
 	for (unsigned d = 0; d < MODEL_DIRS; d++) {
-		struct name_new nn = { .mode = S_IFDIR | 0755 };
+		struct name_new nn = {.mode = S_IFDIR | 0755};
 		char name[16];
 
 		model_dir_name(d, name);
@@ -350,12 +384,8 @@ static void workload(struct run *r, unsigned ops)
 	if (!r->dir[0])
 		make_dirs(r);
 	for (unsigned i = 0; i < ops; i++) {
-		unsigned promises = r->nr_promises;
-
 		r->done[r->nr_done].begun = crash_steps(r->disk);
 		one_operation(r);
-		if (r->nr_promises > promises)
-			r->promise[promises].op = r->nr_done - 1;
 		r->done[r->nr_done].hash = model_hash(&r->m);
 		r->nr_done++;
 	}
@@ -364,7 +394,8 @@ static void workload(struct run *r, unsigned ops)
 /* ---- after the cut ---- */
 
 /* Whether the state @hash is one that a cut at @step may leave. */
-static bool state_allowed(const struct run *r, uint64_t step, uint64_t hash, unsigned *lo, unsigned *hi)
+static bool state_allowed(const struct run *r, uint64_t step, uint64_t hash, unsigned *lo,
+			  unsigned *hi)
 {
 	*lo = 0;
 	for (unsigned i = 0; i < r->nr_promises; i++)
@@ -378,13 +409,32 @@ static bool state_allowed(const struct run *r, uint64_t step, uint64_t hash, uns
 	return false;
 }
 
-static void tell(const struct run *r, uint64_t step, uint64_t hash, unsigned lo, unsigned hi, int shard)
+static void tell(const struct run *r, uint64_t step, uint64_t hash, unsigned lo, unsigned hi,
+		 int shard)
 {
 	for (unsigned n = 0; n < r->nr_done; n++)
 		if (r->done[n].hash == hash)
 			print_error("the state is that after operation %u\n", n);
-	fail_msg("seed %llu, cut at step %llu, shard lost %d: not a state between operations %u and %u",
+	fail_msg("seed %llu, cut at step %llu, shard lost %d: not a state between operations %u "
+		 "and %u",
 		 (unsigned long long)test_seed, (unsigned long long)step, shard, lo, hi);
+}
+
+static void tell_problem(void *arg, const char *line)
+{
+	(void)arg;
+	print_error("fsck: %s\n", line);
+}
+
+static void check_structures(struct fs *fs, uint64_t step)
+{
+	struct fsck_params p = {.say = tell_problem};
+	struct fsck_result found;
+
+	assert_int_equal(fsck_index(fs->index, &p, &found), 0);
+	if (found.nr_problems)
+		fail_msg("seed %llu, cut at step %llu: the index is inconsistent",
+			 (unsigned long long)test_seed, (unsigned long long)step);
 }
 
 static void check_image(const struct run *r, struct crash_disk *image, uint64_t step, int lose)
@@ -400,16 +450,18 @@ static void check_image(const struct run *r, struct crash_disk *image, uint64_t 
 		crash_shard_kill(image, (unsigned)lose, -ENOENT);
 	err = volume_open(image, 5, false, lose >= 0, &fs, why);
 	if (err)
-		fail_msg("seed %llu, cut at step %llu, shard lost %d: not opened: %s", (unsigned long long)test_seed,
-			 (unsigned long long)step, lose, why);
+		fail_msg("seed %llu, cut at step %llu, shard lost %d: not opened: %s",
+			 (unsigned long long)test_seed, (unsigned long long)step, lose, why);
 	err = model_read(fs, &m);
 	if (err)
-		fail_msg("seed %llu, cut at step %llu, shard lost %d: not readable: %s", (unsigned long long)test_seed,
-			 (unsigned long long)step, lose, strerror(-err));
+		fail_msg("seed %llu, cut at step %llu, shard lost %d: not readable: %s",
+			 (unsigned long long)test_seed, (unsigned long long)step, lose,
+			 strerror(-err));
 	hash = model_hash(&m);
 	if (!state_allowed(r, step, hash, &lo, &hi))
 		tell(r, step, hash, lo, hi, lose);
 	model_fini(&m);
+	check_structures(fs, step);
 	if (step % 8)
 		fs_crash(fs);
 	else
@@ -427,7 +479,8 @@ static void check_again(struct crash_disk *image, uint64_t step)
 		char why[512];
 
 		if (volume_open(image, 5, false, false, &fs, why))
-			fail_msg("cut at step %llu, opened again: %s", (unsigned long long)step, why);
+			fail_msg("cut at step %llu, opened again: %s", (unsigned long long)step,
+				 why);
 		assert_int_equal(model_read(fs, &m), 0);
 		hash[i] = model_hash(&m);
 		model_fini(&m);
@@ -440,7 +493,7 @@ static void check_again(struct crash_disk *image, uint64_t step)
 static void power_cut_anywhere_leaves_a_prefix(void **state)
 {
 	struct crash_disk *disk = crash_disk_new(SHARDS, test_seed);
-	struct run r = { .c = { test_seed }, .disk = disk };
+	struct run r = {.c = {test_seed}, .disk = disk};
 	struct crash_journal *j;
 	struct crash_cursor *c;
 	uint64_t first, last;
