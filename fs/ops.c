@@ -1,0 +1,183 @@
+/* What all handlers share: how the kernel is asked for its features, the timing, and the replies of more than one kind
+ * of request. */
+#include "fs/ops.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "conf/base.h"
+#include "fs/commit.h"
+#include "fs/ops_stats.h"
+
+/* Requests that the kernel makes without anybody waiting (read-ahead, asynchronous direct I/O), at once. Enough for all
+ * shards and a few readers. */
+#define MAX_BACKGROUND 128
+
+#define X(name, decl, args) [OPS_##name] = #name,
+const char *const ops_kind_name[OPS_NR] = {OPS_LIST(X)};
+#undef X
+
+/* ---- timing ---- */
+
+void ops_took(struct ops *o, enum ops_kind kind, uint64_t since_ns)
+{
+	hist_add(&o->took[kind], mono_ns() - since_ns);
+}
+
+static void ops_finish(struct ops *o, fuse_req_t req, enum ops_kind kind, uint64_t since_ns,
+		       int res)
+{
+	if (res == OPS_LATER)
+		return;
+	if (res < 0)
+		fuse_reply_err(req, -res);
+	ops_took(o, kind, since_ns);
+}
+
+/* ops_of() first: the request is gone after its reply. */
+#define X(name, decl, args)                                                                        \
+	static void ops_timed_##name decl                                                          \
+	{                                                                                          \
+		struct ops *timed_ops = ops_of(req);                                               \
+		uint64_t timed_ns = mono_ns();                                                     \
+                                                                                                   \
+		ops_finish(timed_ops, req, OPS_##name, timed_ns, ops_##name args);                 \
+	}
+OPS_LIST(X)
+#undef X
+
+void ops_drain(struct ops *o)
+{
+	while (atomic_load(&o->nr_later)) {
+		struct timespec ts = {.tv_nsec = 1000000};
+
+		nanosleep(&ts, NULL);
+	}
+}
+
+/* ---- the first request ---- */
+
+/* Not asked for:
+ * WRITEBACK_CACHE: data would wait in the kernel, where neither a prefix of what was done (promise 2) nor ENOSPC at
+ *   write() (promise 6) can be kept.
+ * AUTO_INVAL_DATA: nobody but this kernel changes our files, and it would drop its pages with each change of mtime.
+ * SPLICE_*: what we write and read is in memory.
+ * SETXATTR_EXT: libfuse does not tell the handler what it adds; ops_setxattr() finds it out itself.
+ * OVER_IO_URING: another transport than this one. */
+static void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+	static const uint64_t wanted[] = {
+		FUSE_CAP_POSIX_ACL,  FUSE_CAP_DONT_MASK,       FUSE_CAP_EXPORT_SUPPORT,
+		FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS,
+		FUSE_CAP_ASYNC_DIO,  FUSE_CAP_CACHE_SYMLINKS,  FUSE_CAP_READDIRPLUS_AUTO,
+	};
+	static const uint64_t unwanted[] = {
+		FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_AUTO_INVAL_DATA, FUSE_CAP_SPLICE_READ,
+		FUSE_CAP_SPLICE_WRITE,	  FUSE_CAP_SPLICE_MOVE,	    FUSE_CAP_HANDLE_KILLPRIV,
+		FUSE_CAP_IOCTL_DIR,
+	};
+	struct ops *o = userdata;
+
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+		fuse_api_want(conn, wanted[i]);
+	for (size_t i = 0; i < ARRAY_LEN(unwanted); i++)
+		fuse_api_unwant(conn, unwanted[i]);
+#if FUSE_API_NEW
+	fuse_api_unwant(conn, FUSE_CAP_OVER_IO_URING);
+	/* No handler gives up midway, so there is nothing that an interrupt could do. */
+	conn->no_interrupt = 1;
+#endif
+#if FUSE_API_KILLPRIV
+	o->killpriv = fuse_api_want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+#endif
+	/* A truncation that comes with an open does not tell about setuid but through the above. */
+	if (o->killpriv)
+		fuse_api_want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+	else
+		fuse_api_unwant(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+	conn->max_write = (uint32_t)MIN((uint64_t)conn->max_write, MIB);
+	conn->max_read = o->max_read;
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+	conn->time_gran = 1;
+	if (o->ready)
+		o->ready(o->ready_arg);
+}
+
+const struct fuse_lowlevel_ops *ops_table(void)
+{
+#define X(name, decl, args) .name = ops_timed_##name,
+	static const struct fuse_lowlevel_ops table = {.init = ops_init, OPS_LIST(X)};
+#undef X
+
+	return &table;
+}
+
+/* ---- replies ---- */
+
+int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out)
+{
+	int err;
+
+	if (ops_stats_is(ino))
+		return -EPERM;
+	err = inode_get(ops_of(req)->fs, NULL, ino, out);
+	return err == -ENOENT ? -ESTALE : err;
+}
+
+double ops_stat(struct inode *in, struct stat *st)
+{
+	struct attr a;
+	bool dirty;
+
+	lock_take(&in->lock);
+	a = in->attr;
+	dirty = in->windows != NULL;
+	lock_release(&in->lock);
+	attr_stat(in->ino, &a, in->fs->extent_len, st);
+	return dirty ? OPS_TIMEOUT_DIRTY_S : OPS_TIMEOUT_S;
+}
+
+void ops_entry(struct inode *in, struct fuse_entry_param *e)
+{
+	*e = (struct fuse_entry_param){
+		.ino = in->ino,
+		.generation = 1, /* numbers are never used again */
+		.entry_timeout = OPS_TIMEOUT_S,
+	};
+	e->attr_timeout = ops_stat(in, &e->attr);
+}
+
+int ops_reply_entry(fuse_req_t req, struct inode *in)
+{
+	struct fuse_entry_param e;
+
+	ops_entry(in, &e);
+	inode_remember(in, 1);
+	if (fuse_reply_entry(req, &e))
+		inode_forget(in->fs, in->ino, 1);
+	inode_put(in);
+	return 0;
+}
+
+int ops_reply_attr(fuse_req_t req, struct inode *in)
+{
+	struct stat st;
+	double timeout = ops_stat(in, &st);
+
+	fuse_reply_attr(req, &st, timeout);
+	return 0;
+}
+
+void ops_mode_changed(fuse_req_t req, struct inode *in)
+{
+	/* A negative offset: no pages, so this waits for nobody. */
+	fuse_lowlevel_notify_inval_inode(ops_of(req)->se, in->ino, -1, 0);
+}
+
+int ops_changed(fuse_req_t req, int err)
+{
+	struct ops *o = ops_of(req);
+
+	return !err && o->dirsync ? commit_wait(o->fs, commit_open_txg(o->fs)) : err;
+}

@@ -1,0 +1,191 @@
+/* What libfuse calls: one handler for each kind of request. They unpack, call the functions that do the work, and
+ * reply; each is timed by ops.c.
+ *
+ * A handler returns 0 when it has replied, a negative errno for the caller to reply with, or OPS_LATER when a job will
+ * reply, and then calls ops_took(). Threads: libfuse's, any number at once. */
+#ifndef FS_OPS_H
+#define FS_OPS_H
+
+#include "conf/hist.h"
+#include "fs/fuse_api.h"
+#include "fs/inode.h"
+#include "fs/name.h"
+
+#define OPS_LATER 1
+
+/* Everything that changes what we tell the kernel goes through the kernel, which then drops what it had. */
+#define OPS_TIMEOUT_S 86400.0
+/* But the blocks of a file change when its dirty bytes reach the shards, behind the kernel's back. */
+#define OPS_TIMEOUT_DIRTY_S 1.0
+
+/* clang-format off */
+#define OPS_LIST_NAMES(X)                                                                          \
+	X(lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))      \
+	X(forget, (fuse_req_t req, fuse_ino_t ino, uint64_t nr), (req, ino, nr))                   \
+	X(forget_multi, (fuse_req_t req, size_t nr, struct fuse_forget_data *list), (req, nr, list)) \
+	X(readlink, (fuse_req_t req, fuse_ino_t ino), (req, ino))                                  \
+	X(mknod, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev),   \
+	  (req, parent, name, mode, rdev))                                                         \
+	X(mkdir, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode),               \
+	  (req, parent, name, mode))                                                               \
+	X(symlink, (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name),      \
+	  (req, target, parent, name))                                                             \
+	X(link, (fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name),             \
+	  (req, ino, parent, name))                                                                \
+	X(unlink, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))      \
+	X(rmdir, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name))       \
+	X(rename, (fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,      \
+		   const char *to, unsigned flags),                                                \
+	  (req, parent, name, to_parent, to, flags))
+
+#define OPS_LIST_FILES(X)                                                                          \
+	X(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))       \
+	X(create, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,               \
+		   struct fuse_file_info *fi),                                                     \
+	  (req, parent, name, mode, fi))                                                           \
+	X(release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))    \
+	X(read, (fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi), \
+	  (req, ino, len, off, fi))                                                                \
+	X(write, (fuse_req_t req, fuse_ino_t ino, const char *buf, size_t len, off_t off,          \
+		  struct fuse_file_info *fi),                                                      \
+	  (req, ino, buf, len, off, fi))                                                           \
+	X(fsync, (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi),        \
+	  (req, ino, datasync, fi))                                                                \
+	X(fallocate, (fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,              \
+		      struct fuse_file_info *fi),                                                  \
+	  (req, ino, mode, off, len, fi))                                                          \
+	X(lseek, (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi), \
+	  (req, ino, off, whence, fi))                                                             \
+	X(copy_file_range, (fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_file_info *fi,  \
+			    fuse_ino_t to_ino, off_t to_off, struct fuse_file_info *to_fi,         \
+			    size_t len, int flags),                                                \
+	  (req, ino, off, fi, to_ino, to_off, to_fi, len, flags))
+
+#define OPS_LIST_DIRS(X)                                                                           \
+	X(readdir, (fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi), \
+	  (req, ino, len, off, fi))                                                                \
+	X(readdirplus, (fuse_req_t req, fuse_ino_t ino, size_t len, off_t off,                     \
+			struct fuse_file_info *fi),                                                \
+	  (req, ino, len, off, fi))                                                                \
+	X(fsyncdir, (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi),     \
+	  (req, ino, datasync, fi))
+
+#define OPS_LIST_ATTRS(X)                                                                          \
+	X(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))    \
+	X(setattr, (fuse_req_t req, fuse_ino_t ino, struct stat *st, int what,                     \
+		    struct fuse_file_info *fi),                                                    \
+	  (req, ino, st, what, fi))                                                                \
+	X(statfs, (fuse_req_t req, fuse_ino_t ino), (req, ino))                                    \
+	X(setxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,          \
+		     size_t len, int flags),                                                       \
+	  (req, ino, name, value, len, flags))                                                     \
+	X(getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t len),                \
+	  (req, ino, name, len))                                                                   \
+	X(listxattr, (fuse_req_t req, fuse_ino_t ino, size_t len), (req, ino, len))                \
+	X(removexattr, (fuse_req_t req, fuse_ino_t ino, const char *name), (req, ino, name))
+
+#if FUSE_API_NEW
+#define OPS_LIST_NEW(X)                                                                            \
+	X(tmpfile, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi),    \
+	  (req, parent, mode, fi))                                                                 \
+	X(statx, (fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi), \
+	  (req, ino, flags, mask, fi))
+#else
+#define OPS_LIST_NEW(X)
+#endif
+
+#define OPS_LIST(X)                                                                                \
+	OPS_LIST_NAMES(X) OPS_LIST_FILES(X) OPS_LIST_DIRS(X) OPS_LIST_ATTRS(X) OPS_LIST_NEW(X)
+
+enum ops_kind {
+#define X(name, decl, args) OPS_##name,
+	OPS_LIST(X)
+#undef X
+	OPS_NR
+};
+
+#define X(name, decl, args) int ops_##name decl;
+OPS_LIST(X)
+#undef X
+/* clang-format on */
+
+/* What the handlers of one mount share. */
+struct ops {
+	struct fs *fs;		  /* borrowed */
+	struct fuse_session *se;  /* borrowed; set once the session is there */
+	const char *mountpoint;	  /* borrowed */
+	const char *transport;	  /* how requests come, for `.stats` */
+	bool dirsync;		  /* a change of a directory is durable before it is answered */
+	bool killpriv;		  /* the kernel leaves it to us to clear setuid and setgid */
+	uint32_t max_read;	  /* of the mount option; 0: none */
+	void (*ready)(void *arg); /* called once the kernel and we have agreed */
+	void *ready_arg;
+	atomic_uint nr_later;	  /* requests that jobs will answer */
+	struct hist took[OPS_NR]; /* nanoseconds from request to reply */
+};
+
+extern const char *const ops_kind_name[OPS_NR];
+
+/* For fuse_session_new(), with a struct ops as its userdata. */
+const struct fuse_lowlevel_ops *ops_table(void);
+
+/* Wait until every request has been answered; none comes any more. */
+void ops_drain(struct ops *o);
+
+/* ---- for the handlers ---- */
+
+static inline struct ops *ops_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/* The caller may not leave setuid and setgid on what it writes to. */
+static inline bool ops_kills_privs(const struct fuse_file_info *fi)
+{
+#if FUSE_API_KILLPRIV
+	return fi->kill_suidgid;
+#else
+	(void)fi;
+	return false;
+#endif
+}
+
+static inline struct name ops_to_name(const char *name)
+{
+	return (struct name){.p = name, .len = strlen(name)};
+}
+
+/* A request was answered that came at @since_ns. */
+void ops_took(struct ops *o, enum ops_kind kind, uint64_t since_ns);
+
+/* The inode of a node id, to be inode_put(). -ESTALE: it is gone; -EPERM: a pseudo-file. */
+int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out);
+
+/* A new inode as the caller wants it. */
+static inline struct name_new ops_new(fuse_req_t req, mode_t mode)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct name_new){
+		.mode = mode,
+		.umask = ctx->umask,
+		.uid = ctx->uid,
+		.gid = ctx->gid,
+	};
+}
+
+/* Attributes as the kernel wants them; returns the seconds for which they hold. */
+double ops_stat(struct inode *in, struct stat *st);
+void ops_entry(struct inode *in, struct fuse_entry_param *e);
+
+/* Reply with @in as what a name leads to. The kernel knows it once more then. Takes over the reference. Returns 0. */
+int ops_reply_entry(fuse_req_t req, struct inode *in);
+int ops_reply_attr(fuse_req_t req, struct inode *in);
+
+/* The kernel shall ask again for the attributes of @in: its mode changed where the kernel does not expect that. */
+void ops_mode_changed(fuse_req_t req, struct inode *in);
+
+/* What a change of a directory gave, after waiting for its durability where the mount says so. */
+int ops_changed(fuse_req_t req, int err);
+
+#endif

@@ -1,0 +1,245 @@
+/* Requests on open files, but for their bytes (ops_io.c). */
+#include "fs/ops_file.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "conf/base.h"
+#include "fs/file.h"
+#include "fs/ops_stats.h"
+
+/* Bytes of one copy_file_range request: the reply has 32 bits for it, and whoever asked for more asks again. */
+#define COPY_MAX (GIB)
+
+struct ops_file *ops_file_new(struct inode *in)
+{
+	struct ops_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->in = in;
+	lock_init(&f->lock);
+	if (in)
+		file_opened(in);
+	return f;
+}
+
+void ops_file_free(struct ops_file *f)
+{
+	if (f->in) {
+		file_closed(f->in);
+		inode_put(f->in);
+	}
+	lock_fini(&f->lock);
+	free(f->text);
+	free(f);
+}
+
+/* ---- open ---- */
+
+static bool open_reads(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_WRONLY;
+}
+
+static void fill_open(struct ops_file *f, struct fuse_file_info *fi)
+{
+	fi->fh = (uintptr_t)f;
+	/* The kernel's pages stay right, since it makes all changes. They go only where the next read would change the
+	 * access time, and must reach us for that. */
+	fi->keep_cache = !(open_reads(fi) && file_access_due(f->in));
+	fi->noflush = 1;
+#if FUSE_API_NEW
+	fi->parallel_direct_writes = 1;
+#endif
+}
+
+static int open_truncate(fuse_req_t req, struct inode *in, const struct fuse_file_info *fi)
+{
+	struct attr before, after;
+	int err;
+
+	if (!(fi->flags & O_TRUNC))
+		return 0;
+	inode_attr(in, &before);
+	err = file_truncate(in, 0, ops_kills_privs(fi));
+	inode_attr(in, &after);
+	if (before.mode != after.mode)
+		ops_mode_changed(req, in);
+	return err;
+}
+
+int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_file *f;
+	struct inode *in;
+	int err;
+
+	if (ops_stats_is(ino))
+		return ops_stats_open(req, ino, fi);
+	err = ops_inode(req, ino, &in);
+	if (err)
+		return err;
+	if (in->fs->rdonly && (fi->flags & O_ACCMODE) != O_RDONLY)
+		err = -EROFS;
+	f = err ? NULL : ops_file_new(in);
+	if (!f) {
+		inode_put(in);
+		return err ? err : -ENOMEM;
+	}
+	err = open_truncate(req, in, fi);
+	if (!err) {
+		fill_open(f, fi);
+		/* Nobody will release what the kernel did not want any more. */
+		if (!fuse_reply_open(req, fi))
+			return 0;
+	}
+	ops_file_free(f);
+	return err;
+}
+
+/* Takes over the reference to @in. */
+static int reply_create(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
+{
+	struct ops_file *f = ops_file_new(in);
+	struct fuse_entry_param e;
+
+	if (!f) {
+		inode_put(in);
+		return -ENOMEM;
+	}
+	fill_open(f, fi);
+	ops_entry(in, &e);
+	inode_remember(in, 1);
+	if (fuse_reply_create(req, &e, fi)) {
+		inode_forget(in->fs, in->ino, 1);
+		ops_file_free(f);
+	}
+	return 0;
+}
+
+int ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	struct name_new n = ops_new(req, (mode & ~(mode_t)S_IFMT) | S_IFREG);
+	struct inode *in;
+	int err;
+
+	if (ops_stats_find(parent, name))
+		return -EPERM;
+	err = name_make(ops_of(req)->fs, parent, ops_to_name(name), &n, &in);
+	if (err)
+		return err;
+	err = ops_changed(req, 0);
+	if (!err)
+		return reply_create(req, in, fi);
+	inode_put(in);
+	return err;
+}
+
+#if FUSE_API_NEW
+int ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct name_new n = ops_new(req, (mode & ~(mode_t)S_IFMT) | S_IFREG);
+	struct inode *in;
+	int err = name_tmpfile(ops_of(req)->fs, parent, &n, &in);
+
+	return err ? err : reply_create(req, in, fi);
+}
+#endif
+
+int ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	ops_file_free(ops_file_of(fi));
+	fuse_reply_err(req, 0);
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+int ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct inode *in;
+	int err;
+
+	(void)datasync;
+	(void)fi;
+	err = ops_inode(req, ino, &in);
+	if (err)
+		return err;
+	err = file_sync(in);
+	inode_put(in);
+	if (!err)
+		fuse_reply_err(req, 0);
+	return err;
+}
+
+int ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+		  struct fuse_file_info *fi)
+{
+	struct inode *in;
+	int err;
+
+	(void)fi;
+	if (off < 0 || len <= 0)
+		return -EINVAL;
+	err = ops_inode(req, ino, &in);
+	if (err)
+		return err;
+	err = file_fallocate(in, mode, (uint64_t)off, (uint64_t)len);
+	inode_put(in);
+	if (!err)
+		fuse_reply_err(req, 0);
+	return err;
+}
+
+int ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct inode *in;
+	uint64_t at;
+	int err;
+
+	(void)fi;
+	if (off < 0)
+		return -ENXIO;
+	err = ops_inode(req, ino, &in);
+	if (err)
+		return err == -EPERM ? -EINVAL : err;
+	err = file_seek(in, (uint64_t)off, whence, &at);
+	inode_put(in);
+	if (!err)
+		fuse_reply_lseek(req, (off_t)at);
+	return err;
+}
+
+int ops_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_file_info *fi,
+			fuse_ino_t to_ino, off_t to_off, struct fuse_file_info *to_fi, size_t len,
+			int flags)
+{
+	struct inode *in, *to;
+	uint64_t done;
+	int err;
+
+	(void)fi;
+	(void)to_fi;
+	if (flags || off < 0 || to_off < 0)
+		return -EINVAL;
+	/* The kernel copies by reading and writing, then. */
+	if (ops_stats_is(ino) || ops_stats_is(to_ino))
+		return -EXDEV;
+	err = ops_inode(req, ino, &in);
+	if (err)
+		return err;
+	err = ops_inode(req, to_ino, &to);
+	if (err) {
+		inode_put(in);
+		return err;
+	}
+	err = file_copy(in, (uint64_t)off, to, (uint64_t)to_off, MIN(len, (size_t)COPY_MAX), &done);
+	inode_put(in);
+	inode_put(to);
+	if (!err)
+		fuse_reply_write(req, (size_t)done);
+	return err;
+}

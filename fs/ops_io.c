@@ -1,0 +1,157 @@
+/* Requests for a file's bytes.
+ *
+ * What is in memory is answered at once, from where it lies. The rest goes to the workers, so that libfuse's threads
+ * are free for requests that need no shard. */
+#include "conf/base.h"
+#include "fs/file.h"
+#include "fs/ops_file.h"
+#include "fs/ops_stats.h"
+
+/* Extents ahead of a sequential reader; a part of the cache at most, so that several readers have room. */
+#define AHEAD_EXTENTS 8
+#define AHEAD_CACHE   8
+
+/* ---- read ---- */
+
+struct read_job {
+	struct job job;
+	struct ops *ops;
+	fuse_req_t req;
+	struct inode *in; /* referenced */
+	uint64_t off;
+	size_t len;
+	uint64_t since_ns;
+};
+
+static void reply_read(fuse_req_t req, struct fs *fs, struct file_read *r)
+{
+	if (r->nr == 1)
+		fuse_reply_buf(req, r->iov[0].iov_base, r->iov[0].iov_len);
+	else
+		fuse_reply_iov(req, r->iov, (int)r->nr);
+	file_read_done(fs, r);
+}
+
+static void read_job(struct job *job)
+{
+	struct read_job *j = container_of(job, struct read_job, job);
+	struct ops *o = j->ops;
+	struct file_read r;
+	int err = file_read(j->in, j->off, j->len, false, &r);
+
+	if (err)
+		fuse_reply_err(j->req, -err);
+	else
+		reply_read(j->req, o->fs, &r);
+	ops_took(o, OPS_read, j->since_ns);
+	inode_put(j->in);
+	free(j);
+	atomic_fetch_sub(&o->nr_later, 1);
+}
+
+/* Reads are independent of each other, so any worker will do: those of one file are on all shards at once. */
+static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len)
+{
+	struct read_job *j = malloc(sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	*j = (struct read_job){
+		.job = {.run = read_job},
+		.ops = ops_of(req),
+		.req = req,
+		.in = inode_ref(in),
+		.off = off,
+		.len = len,
+		.since_ns = mono_ns(),
+	};
+	atomic_fetch_add(&j->ops->nr_later, 1);
+	worker_post(in->fs->workers, &j->job);
+	return OPS_LATER;
+}
+
+/* What a read makes it worth to bring in. */
+struct ahead {
+	struct inode *in; /* NULL: nothing; else referenced */
+	uint64_t from, n;
+};
+
+static struct ahead ahead_of(struct ops_file *f, uint64_t off, size_t len)
+{
+	struct fs *fs = f->in->fs;
+	uint64_t unit = fs->extent_len;
+	uint64_t window =
+		MIN(AHEAD_EXTENTS * unit, round_down(fs->p.cache_len / AHEAD_CACHE, unit));
+	struct ahead a = {.in = NULL};
+
+	lock_take(&f->lock);
+	if (readahead_step(&f->ahead, off, len, unit, window, &a.from, &a.n))
+		a.in = inode_ref(f->in);
+	lock_release(&f->lock);
+	return a;
+}
+
+static void ahead_start(struct ahead *a)
+{
+	if (!a->in)
+		return;
+	file_readahead(a->in, a->from, a->n);
+	inode_put(a->in);
+}
+
+/* Once there is a reply, the file may be closed and @f gone at any moment. */
+int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi)
+{
+	struct ops_file *f = ops_file_of(fi);
+	struct file_read r;
+	struct ahead ahead;
+	int err;
+
+	(void)ino;
+	if (!f->in)
+		return ops_stats_read(req, f, len, off);
+	ahead = ahead_of(f, (uint64_t)off, len);
+	err = file_read(f->in, (uint64_t)off, len, true, &r);
+	if (err == -EAGAIN)
+		err = read_later(req, f->in, (uint64_t)off, len);
+	else if (!err)
+		reply_read(req, f->in->fs, &r);
+	ahead_start(&ahead);
+	return err;
+}
+
+/* ---- write ---- */
+
+/* The mode changes as the bytes do, and the kernel would not look. */
+static int write_killing_privs(fuse_req_t req, struct inode *in, uint64_t off,
+			       const struct iovec *iov)
+{
+	struct attr before, after;
+	int err;
+
+	inode_attr(in, &before);
+	err = file_write(in, off, iov, 1, true);
+	inode_attr(in, &after);
+	if (before.mode != after.mode)
+		ops_mode_changed(req, in);
+	return err;
+}
+
+int ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t len, off_t off,
+	      struct fuse_file_info *fi)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+	struct inode *in = ops_file_of(fi)->in;
+	int err;
+
+	(void)ino;
+	if (!in)
+		return -EPERM;
+	if (ops_kills_privs(fi))
+		err = write_killing_privs(req, in, (uint64_t)off, &iov);
+	else
+		err = file_write(in, (uint64_t)off, &iov, 1, false);
+	if (!err)
+		fuse_reply_write(req, len);
+	return err;
+}
