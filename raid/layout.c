@@ -103,7 +103,8 @@ static bool rank_before(const struct ranked *a, const struct ranked *b)
 	return a->turn < b->turn;
 }
 
-/* The @width best candidates with room for a chunk, by ascending shard number. */
+/* The @width best candidates with room for a chunk, in turns: the first one moves on with each generation, and with it
+ * the parity, which is last, and the copy that is read. */
 static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t blocks, unsigned width, uint64_t gen,
 			uint8_t *out)
 {
@@ -118,15 +119,16 @@ static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t bl
 	}
 	step = least / LAYOUT_LEVELS + 1;
 	for (unsigned i = 0; i < nr; i++) {
-		struct ranked r = {
-			.level = cand[i].blocks / step,
-			.turn = (unsigned)((i + nr - gen % nr) % nr),
-			.shard = cand[i].shard,
-		};
+		struct ranked r;
 		unsigned at;
 
 		if (cand[i].blocks < blocks)
 			continue;
+		r = (struct ranked){
+			.level = (cand[i].blocks - least) / step,
+			.turn = (unsigned)((i + nr - gen % nr) % nr),
+			.shard = cand[i].shard,
+		};
 		if (n == width && !rank_before(&r, &best[n - 1]))
 			continue;
 		if (n < width)
@@ -139,19 +141,22 @@ static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t bl
 	for (unsigned i = 0; i < n; i++) {
 		unsigned at = i;
 
-		for (; at > 0 && out[at - 1] > best[i].shard; at--)
-			out[at] = out[at - 1];
-		out[at] = best[i].shard;
+		struct ranked r = best[i];
+
+		for (; at > 0 && best[at - 1].turn > r.turn; at--)
+			best[at] = best[at - 1];
+		best[at] = r;
 	}
+	for (unsigned i = 0; i < n; i++)
+		out[i] = best[i].shard;
 }
 
 int layout_choose(const struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max, uint32_t len, uint64_t gen,
 		  struct layout *out)
 {
 	bool has_room[STRIPE_WIDTH_MAX + 1];
-	uint8_t chosen[STRIPE_WIDTH_MAX];
-	unsigned k, width;
 	uint32_t blocks;
+	unsigned k;
 
 	assert(nr <= SHARD_MAX && m < STRIPE_WIDTH_MAX && len);
 	k_max = MIN(k_max, STRIPE_WIDTH_MAX - m);
@@ -160,17 +165,14 @@ int layout_choose(const struct layout_cand *cand, unsigned nr, unsigned m, unsig
 	k = width_pick(has_room, m, k_max, len);
 	if (!k)
 		return -ENOSPC;
-	width = k + m;
 	blocks = layout_blocks(len, k);
-	pick_shards(cand, nr, blocks, width, gen, chosen);
 	*out = (struct layout){
 		.k = (uint8_t)k,
 		.m = (uint8_t)m,
 		.payload_len = layout_payload_len(len, k),
 		.blocks = blocks,
 	};
-	for (unsigned i = 0; i < width; i++)
-		out->shard[i] = chosen[(i + gen % width) % width];
+	pick_shards(cand, nr, blocks, k + m, gen, out->shard);
 	return 0;
 }
 

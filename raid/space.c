@@ -37,7 +37,7 @@ struct space_shard {
 };
 
 struct space {
-	struct lock lock; /* held across statfs; guards the looks at the file systems */
+	struct lock lock; /* held across statfs; guards the looks at the file systems. Before raid->lock */
 	struct space_shard shard[SHARD_MAX];
 	atomic_uint_fast64_t looked_ns;
 	atomic_uint_fast64_t looked_online; /* r->online then */
@@ -91,9 +91,9 @@ static uint64_t meta_reserve(struct space *sp, const struct store_space *st, uns
 	return MIN((uint64_t)atomic_load(&sp->meta), st->total / sharing / META_PART);
 }
 
-/* One look: fill @st[] and @ahead[] for the shards online; a shard whose file system does not answer has no room. */
+/* One look at the shards online. */
 struct look {
-	uint64_t online;
+	uint64_t online; /* and with an answer */
 	uint64_t allocated[SHARD_MAX]; /* taken first, so that what is given out meanwhile counts twice rather than never */
 	uint64_t ahead[SHARD_MAX];     /* blocks */
 	struct store_space st[SHARD_MAX];
@@ -105,6 +105,7 @@ static void look_around(struct raid *r, struct look *l)
 	l->online = atomic_load(&r->online);
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		struct shard *s = online_shard(r, i);
+		int err;
 
 		if (!s) {
 			l->online &= ~(1ULL << i);
@@ -112,10 +113,12 @@ static void look_around(struct raid *r, struct look *l)
 		}
 		l->allocated[i] = segments_allocated(s->segments);
 		l->ahead[i] = segments_ahead(s->segments);
-		if (r->ops->space(s->store, &l->st[i])) {
-			l->st[i] = (struct store_space){ .dev = 0 };
-			l->ahead[i] = 0;
-		}
+		err = r->ops->space(s->store, &l->st[i]);
+		if (!err)
+			continue;
+		/* Its old numbers stand. */
+		l->online &= ~(1ULL << i);
+		shard_error(s, err, false, "asking for its free space");
 	}
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		l->sharing[i] = 0;
@@ -136,6 +139,15 @@ static bool still_full(struct space_shard *ss, uint64_t avail)
 		return true;
 	atomic_store(&ss->full, false);
 	return false;
+}
+
+static uint64_t blocks_free(struct raid *r, unsigned idx, bool deep)
+{
+	struct space_shard *ss = &r->space->shard[idx];
+	uint64_t limit = atomic_load(deep ? &ss->deep : &ss->limit);
+	uint64_t given = segments_allocated(r->shard[idx].segments);
+
+	return limit > given ? limit - given : 0;
 }
 
 /* Blocks that can be promised on shards with @room, which is changed; no chunk is longer than @chunk. */
@@ -163,14 +175,18 @@ static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 		struct space_shard *ss = &sp->shard[i];
 		uint64_t avail, meta, free_blocks, deep_blocks;
 
-		if (!(l.online & (1ULL << i)))
+		if (!(l.online & (1ULL << i))) {
+			if (online_shard(r, i))
+				room[nr++] = blocks_free(r, i, false);
 			continue;
+		}
 		avail = l.st[i].avail / l.sharing[i];
 		meta = meta_reserve(sp, &l.st[i], l.sharing[i]);
 		deep_blocks = l.ahead[i] + avail / BLOCK_LEN;
 		free_blocks = l.ahead[i] + (avail > meta ? (avail - meta) / BLOCK_LEN : 0);
+		/* What is ahead was given back, or a write did not find it. */
 		if (still_full(ss, l.st[i].avail))
-			deep_blocks = free_blocks = l.ahead[i];
+			deep_blocks = free_blocks = 0;
 		atomic_store(&ss->limit, l.allocated[i] + free_blocks);
 		atomic_store(&ss->deep, l.allocated[i] + deep_blocks);
 		room[nr++] = free_blocks;
@@ -201,15 +217,6 @@ static void refresh_old(struct raid *r)
 		refresh_locked(r);
 	lock_release(&sp->lock);
 	atomic_store(&sp->looking, false);
-}
-
-static uint64_t blocks_free(struct raid *r, unsigned idx, bool deep)
-{
-	struct space_shard *ss = &r->space->shard[idx];
-	uint64_t limit = atomic_load(deep ? &ss->deep : &ss->limit);
-	uint64_t given = segments_allocated(r->shard[idx].segments);
-
-	return limit > given ? limit - given : 0;
 }
 
 unsigned space_cands(struct raid *r, bool deep, struct layout_cand out[SHARD_MAX])

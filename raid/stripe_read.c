@@ -446,15 +446,14 @@ static int read_striped(struct rd *rd)
 
 /* ---- copies ---- */
 
-/* The copy not yet read whose shard has the least to do; in turns by stripe, so that one extent always comes from the
- * same disk (and its page cache) while all are idle. -1: none. */
+/* The copy not yet read whose shard has the least to do, else the first: stripes begin on each shard in turn, and one
+ * extent should always come from the same disk (and its page cache) while all are idle. -1: none. */
 static int next_copy(const struct rd *rd)
 {
 	unsigned least = 0;
 	int best = -1;
 
-	for (unsigned n = 0; n < rd->width; n++) {
-		unsigned i = (unsigned)((n + rd->owner->gen) % rd->width);
+	for (unsigned i = 0; i < rd->width; i++) {
 		struct shard *s = shard_of(rd, i);
 		unsigned load;
 

@@ -90,6 +90,7 @@ static void copies_visit_every_shard(void **state)
 {
 	struct layout_cand cand[5];
 	unsigned used[10] = { 0 };
+	unsigned first[10] = { 0 };
 	struct layout l;
 
 	(void)state;
@@ -99,9 +100,12 @@ static void copies_visit_every_shard(void **state)
 		assert_int_equal(l.k + l.m, 2);
 		used[l.shard[0]]++;
 		used[l.shard[1]]++;
+		first[l.shard[0]]++;
 	}
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(used[2 * i], 200);
+		assert_int_equal(first[2 * i], 100);
+	}
 }
 
 static void full_shards_narrow_the_stripe(void **state)
