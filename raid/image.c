@@ -367,7 +367,7 @@ int raid_checkpoint_commit(struct checkpoint *c)
 	}
 	err = checkpoint_publish(c, &joining);
 	/* The next one stands beside both for a while, and grows; so does the log. */
-	if (!err)
+	if (!err && r->space)
 		space_set_meta(r, c->off + c->off / 4 + 32 * MIB);
 	checkpoint_free(c);
 	if (!err)
@@ -593,4 +593,41 @@ int raid_checkpoint_read(struct raid *r, uint64_t *seq, int (*fn)(void *arg, con
 	}
 	free(rd.buf);
 	return err;
+}
+
+/* ---- once more ---- */
+
+struct renewal {
+	struct raid *raid;
+	uint64_t seq;
+	struct checkpoint *c; /* NULL until the first piece */
+};
+
+static int renew_piece(void *arg, const uint8_t *data, size_t len)
+{
+	struct renewal *n = arg;
+	int err = n->c ? 0 : raid_checkpoint_begin(n->raid, n->seq, &n->c);
+
+	return err ? err : raid_checkpoint_write(n->c, data, len);
+}
+
+int image_renew(struct raid *r)
+{
+	struct renewal n = { .raid = r };
+	uint64_t stale = 0;
+	int err = raid_checkpoint_read(r, &n.seq, renew_piece, &n);
+
+	if (err == -ENOENT) {
+		for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+			if (atomic_load(&r->shard[i].state) == SHARD_STALE)
+				stale |= 1ULL << i;
+		}
+		return replica_published(r, 0, stale);
+	}
+	/* An image without bytes. */
+	if (!err && !n.c)
+		err = raid_checkpoint_begin(r, n.seq, &n.c);
+	if (err && n.c)
+		raid_checkpoint_abort(n.c);
+	return err ? err : raid_checkpoint_commit(n.c);
 }

@@ -33,4 +33,8 @@ size_t image_frame_encode(const struct image_frame *f, uint64_t nonce, uint8_t *
 /* @len: what there is, at least the frame and its padding. Returns 0 or -EBADMSG. */
 int image_frame_decode(const uint8_t *buf, size_t len, uint64_t nonce, struct image_frame *out);
 
+/* Write the newest image once more, so that STALE shards get it, and rejoin. Where the volume has no image yet they
+ * rejoin with the whole log. Returns 0 or what raid_checkpoint_read() or _commit() gave. */
+int image_renew(struct raid *r);
+
 #endif

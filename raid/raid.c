@@ -8,7 +8,8 @@
  * Opening one for writing changes something for the first time after all has been checked and read:
  *   1. superblocks without SUPER_CLEAN                         not clean: the caller looks at everything
  *   2. logs brought to the same end (replica_align())          the same log, fewer differences
- *   3. segments found, free space counted */
+ *   3. where too few shards have the log, the stale ones rejoin  see replica.c
+ *   4. segments found, free space counted */
 #include "raid/raid.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #include "conf/log.h"
 #include "raid/discover.h"
+#include "raid/image.h"
 #include "raid/replica.h"
 #include "raid/segment.h"
 #include "raid/shard.h"
@@ -301,15 +303,48 @@ static int open_segments(struct raid *r)
 	return atomic_load(&r->broken) && !r->rdonly ? -EIO : 0;
 }
 
+/* Shards whose log is not of the volume are as good as lost to it. When they are more than parity covers, a batch would
+ * be acknowledged that fewer losses than promised can take away: have the stale ones rejoin before anything else. */
+static int open_rejoin(struct discovery *d, struct raid *r)
+{
+	unsigned parity = raid_parity(&r->geo);
+	unsigned nr_stale = 0, nr_other = 0;
+	bool was_clean = r->was_clean;
+	int err;
+
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		nr_stale += atomic_load(&r->shard[i].state) == SHARD_STALE;
+		nr_other += !shard_usable(&r->shard[i]);
+	}
+	if (!nr_stale || nr_stale + nr_other <= parity)
+		return 0;
+	err = image_renew(r);
+	replica_close(r);
+	/* Anew: the caller is still to replay it. */
+	err = err ? err : read_log(d, r);
+	r->was_clean = was_clean;
+	return err;
+}
+
+static int open_for_writing(struct discovery *d, struct raid *r)
+{
+	int err = clear_clean(r);
+
+	if (!err)
+		err = replica_align(r);
+	if (!err)
+		err = open_rejoin(d, r);
+	if (!err)
+		err = replica_align(r);
+	return err;
+}
+
 static int open_rest(struct discovery *d, struct raid *r)
 {
 	int err = read_log(d, r);
 
-	if (!err && !r->rdonly) {
-		err = clear_clean(r);
-		if (!err)
-			err = replica_align(r);
-	}
+	if (!err && !r->rdonly)
+		err = open_for_writing(d, r);
 	if (!err)
 		err = open_segments(r);
 	if (!err)

@@ -182,9 +182,9 @@ int replica_open(struct raid *r, bool salvage, struct replica_found *found)
 	r->replica = rp;
 	rp->salvage = salvage;
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
-		const struct shard *s = &r->shard[i];
+		struct shard *s = &r->shard[i];
 
-		if (!s->store)
+		if (!s->store || atomic_load(&s->state) == SHARD_FAILED)
 			continue;
 		present |= 1ULL << i;
 		if (!(s->super->flags & SUPER_REJOINING))
@@ -718,12 +718,12 @@ static int join_prepare(struct raid *r, unsigned idx, uint64_t seq) REQUIRES(r->
 	if (!err)
 		err = drop_images(s, UINT64_MAX);
 	shardlog_name(name, "ckpt", seq);
-	if (!err)
+	if (!err && seq)
 		err = r->ops->rename(s->store, "ckpt/new", name);
 	if (!err)
 		err = r->ops->sync_dir(s->store, "ckpt");
 	if (!err)
-		err = copy_since(r, seq, l);
+		err = copy_since(r, MAX(seq, (uint64_t)1), l);
 	return err;
 }
 
@@ -777,7 +777,7 @@ int replica_published(struct raid *r, uint64_t seq, uint64_t joining)
 	int err;
 
 	lock_take(&rp->append_lock);
-	if (seq != rp->image[0]) {
+	if (seq && seq != rp->image[0]) {
 		rp->image[1] = rp->image[0];
 		rp->image[0] = seq;
 	}

@@ -38,7 +38,8 @@ void replica_history(const struct raid *r, struct super *sb);
 unsigned replica_images(struct raid *r, uint64_t seq[2]);
 
 /* An image at @seq has been published on the members and stands as "ckpt/new" on the STALE shards of @joining: note
- * it, have those shards join the epoch, and cut. Threads: any, beside appends. Returns 0 or what the append gave. */
+ * it, have those shards join the epoch, and cut. 0: there is no image, they join with the whole log.
+ * Threads: any, beside appends. Returns 0 or what the append gave. */
 int replica_published(struct raid *r, uint64_t seq, uint64_t joining);
 
 /* For `.stats`. Threads: any. */
