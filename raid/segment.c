@@ -200,6 +200,9 @@ static void unpin(struct segments *g, struct seg *seg)
 	lock_take(&g->lock);
 	assert(seg->pins);
 	last = --seg->pins == 0 && seg->doomed;
+	/* Unsynced ones may have made it more than is kept. */
+	if (g->nr_open > NR_OPEN_MAX && !last)
+		close_one_idle(g);
 	lock_release(&g->lock);
 	if (last)
 		delete_seg(g, seg);
