@@ -42,8 +42,8 @@ static void env_cgroup(char *group, size_t len)
 	group[0] = 0;
 	while (f && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = 0;
-		if (strncmp(line, "0::/", 4) == 0 && strlen(line) - 3 < len)
-			strcpy(group, line + 3);
+		if (strncmp(line, "0::/", 4) == 0)
+			snprintf(group, len, "%s", line + 3);
 	}
 	if (f)
 		fclose(f);

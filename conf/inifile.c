@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "conf/base.h"
+#include "conf/text.h"
 
 /* Only comments and sections may be longer than inih's lines, and not longer than this. */
 #define INIFILE_LINE_LEN 8192
@@ -144,15 +145,13 @@ static bool inifile_has_hash(const char *value)
 
 static int inifile_handle(struct reader *r, const char *name, const char *value)
 {
-	AUTO_FREE char *from = NULL;
+	AUTO_FREE char *from = text_format("%s:%u", r->path, r->line);
 
-	if (inifile_has_hash(value))
-		return why_say(r->why, -EINVAL, "%s:%u: %s: a comment behind a value begins with ;",
-			       r->path, r->line, name);
-	if (asprintf(&from, "%s:%u", r->path, r->line) < 0) {
-		from = NULL;
+	if (!from)
 		return -ENOMEM;
-	}
+	if (inifile_has_hash(value))
+		return why_say(r->why, -EINVAL, "%s: %s: a comment behind a value begins with ;",
+			       from, name);
 	return setting_add(r->list, name, r->bare ? NULL : value, from, r->section);
 }
 

@@ -9,6 +9,7 @@
 #include "conf/path.h"
 #include "conf/size.h"
 #include "conf/suggest.h"
+#include "conf/text.h"
 
 #define ALLOWED_LEN 768
 #define VALUE_SHOWN 200 /* bytes of a wrong value that are repeated */
@@ -568,16 +569,12 @@ static int set_pass_value(const struct option_target *to, const struct option *o
 {
 	AUTO_FREE char *plain = setting_unescape(s->value, strlen(s->value));
 	AUTO_FREE char *quoted = plain ? setting_escape(plain) : NULL;
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = quoted ? text_format("%s=%s", s->name, quoted) : NULL;
 
 	if (o->kind == KIND_PASS_NUMBER && !number_fits(o, s->value))
 		return option_refuse(to, o, s, NULL);
-	if (!quoted)
+	if (!text)
 		return -ENOMEM;
-	if (asprintf(&text, "%s=%s", s->name, quoted) < 0) {
-		text = NULL;
-		return -ENOMEM;
-	}
 	return option_append(&to->conf->fuse_opts, &to->conf->nr_fuse_opts, text);
 }
 

@@ -5,12 +5,11 @@
 #include <string.h>
 
 #include "conf/base.h"
+#include "conf/text.h"
 
 char *path_join(const char *a, const char *b)
 {
-	char *out;
-
-	return asprintf(&out, "%s/%s", a, b) < 0 ? NULL : out;
+	return text_format("%s/%s", a, b);
 }
 
 /* In place; @path begins with '/'. */

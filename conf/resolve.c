@@ -11,6 +11,7 @@
 #include "conf/option.h"
 #include "conf/path.h"
 #include "conf/size.h"
+#include "conf/text.h"
 
 #define DEFAULT_SHARDS	   4
 #define DEFAULT_MEMORY_MAX (4 * GIB)
@@ -111,16 +112,14 @@ static int resolve_standard_file(struct resolve *r)
 	return err == -ENOENT ? 0 : err;
 }
 
-/* Which mounts a section is for. Returns an enum option_group: OPTION_HEAD for all, OPTION_SECTION
- * for this one, OPTION_DEFAULT for others; or -EINVAL, -ENOMEM. */
-static int resolve_section(struct resolve *r, const struct setting *s)
+/* Which mounts a section is for. Returns an enum option_group: OPTION_SECTION for this one,
+ * OPTION_DEFAULT for others; or -EINVAL, -ENOMEM. */
+static int resolve_path_section(struct resolve *r, const struct setting *s)
 {
-	AUTO_FREE char *path = NULL;
-	int err;
+	char *path;
+	bool ours;
+	int err = path_absolute(s->section, r->env->home, NULL, &path);
 
-	if (!*s->section || strcmp(s->section, "default") == 0)
-		return OPTION_HEAD;
-	err = path_absolute(s->section, r->env->home, NULL, &path);
 	if (err == -ENOENT || err == -EDOM)
 		return why_say(r->why, -EINVAL,
 			       "%s: in section [%.200s]; allowed: [default], or a mountpoint such "
@@ -128,9 +127,17 @@ static int resolve_section(struct resolve *r, const struct setting *s)
 			       s->from, s->section);
 	if (err)
 		return err;
-	return strcmp(path, r->given) == 0 || strcmp(path, r->conf->mountpoint) == 0
-		       ? OPTION_SECTION
-		       : OPTION_DEFAULT;
+	ours = strcmp(path, r->given) == 0 || strcmp(path, r->conf->mountpoint) == 0;
+	free(path);
+	return ours ? OPTION_SECTION : OPTION_DEFAULT;
+}
+
+/* The same, and OPTION_HEAD for all. */
+static int resolve_section(struct resolve *r, const struct setting *s)
+{
+	if (!*s->section || strcmp(s->section, "default") == 0)
+		return OPTION_HEAD;
+	return resolve_path_section(r, s);
 }
 
 /* Set what the file has for @group. */
@@ -253,23 +260,20 @@ static int resolve_data_home(const struct resolve *r, char **out)
 
 static int resolve_shard(struct resolve *r, const char *volume, unsigned idx)
 {
-	AUTO_FREE char *path = NULL;
+	AUTO_FREE char *path = text_format("%s/shard%u", volume, idx);
 
-	if (asprintf(&path, "%s/shard%u", volume, idx) < 0) {
-		path = NULL;
+	if (!path)
 		return -ENOMEM;
-	}
 	return option_append(&r->conf->shards, &r->conf->nr_shards, path);
 }
 
-static int resolve_shards(struct resolve *r)
+static int resolve_default_shards(struct resolve *r)
 {
-	AUTO_FREE char *name = NULL, *home = NULL, *volume = NULL;
+	AUTO_FREE char *name = path_to_name(r->conf->mountpoint);
+	AUTO_FREE char *home = NULL;
+	AUTO_FREE char *volume = NULL;
 	int err;
 
-	if (r->conf->nr_shards)
-		return 0;
-	name = path_to_name(r->conf->mountpoint);
 	if (!name)
 		return -ENOMEM;
 	if (strlen(name) > NAME_MAX)
@@ -282,9 +286,9 @@ static int resolve_shards(struct resolve *r)
 	volume = path_join(home, name);
 	if (!volume)
 		return -ENOMEM;
+	r->conf->default_shards = true;
 	for (unsigned i = 0; i < DEFAULT_SHARDS && !err; i++)
 		err = resolve_shard(r, volume, i);
-	r->conf->default_shards = true;
 	return err;
 }
 
@@ -339,14 +343,10 @@ static bool resolve_has_fuse_opt(const struct conf *conf, const char *start)
 static int resolve_fsname(struct conf *conf, const char *source)
 {
 	AUTO_FREE char *name = setting_escape(source && *source ? source : "matfs");
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = name ? text_format("fsname=%s", name) : NULL;
 
-	if (!name)
+	if (!text)
 		return -ENOMEM;
-	if (asprintf(&text, "fsname=%s", name) < 0) {
-		text = NULL;
-		return -ENOMEM;
-	}
 	return option_append(&conf->fuse_opts, &conf->nr_fuse_opts, text);
 }
 
@@ -386,7 +386,8 @@ static int resolve_all(struct resolve *r)
 	err = err ? err : resolve_line(r);
 	err = err ? err : resolve_flags(r);
 	err = err ? err : resolve_sizes(r);
-	err = err ? err : resolve_shards(r);
+	if (!err && !r->conf->nr_shards)
+		err = resolve_default_shards(r);
 	err = err ? err : resolve_state(r);
 	return err ? err : resolve_fuse_opts(r);
 }

@@ -55,27 +55,35 @@ static void setting_fini(struct setting *s)
 	free(s->section);
 }
 
-int setting_add(struct settings *list, const char *name, const char *value, const char *from,
-		const char *section)
+/* @s has copies of the arguments. Returns 0 or -ENOMEM; in any case setting_fini() is due. */
+static int setting_init(struct setting *s, const char *name, const char *value, const char *from,
+			const char *section)
 {
-	struct setting *items = reallocarray(list->items, list->nr + 1, sizeof(*items));
-	struct setting *s;
-
-	if (!items)
-		return -ENOMEM;
-	list->items = items;
-	s = &items[list->nr];
 	*s = (struct setting){
 		.name = strdup(name),
 		.value = value ? strdup(value) : NULL,
 		.from = strdup(from),
 		.section = section ? strdup(section) : NULL,
 	};
-	if (!s->name || (value && !s->value) || !s->from || (section && !s->section)) {
-		setting_fini(s);
+	if (!s->name || (value && !s->value) || !s->from || (section && !s->section))
+		return -ENOMEM;
+	return 0;
+}
+
+int setting_add(struct settings *list, const char *name, const char *value, const char *from,
+		const char *section)
+{
+	struct setting *items = reallocarray(list->items, list->nr + 1, sizeof(*items));
+	struct setting s;
+
+	if (!items)
+		return -ENOMEM;
+	list->items = items;
+	if (setting_init(&s, name, value, from, section)) {
+		setting_fini(&s);
 		return -ENOMEM;
 	}
-	list->nr++;
+	items[list->nr++] = s;
 	return 0;
 }
 
