@@ -78,6 +78,7 @@ static struct job *strand_next(struct strand *s)
 		s->batch = strand_reverse(
 			atomic_exchange_explicit(&s->posted, &strand_busy, memory_order_acq_rel));
 	}
+	assert(s->batch); /* it was not &strand_busy alone, else we had got out above */
 	job = s->batch;
 	s->batch = job->next;
 	return job;

@@ -295,7 +295,7 @@ static void tree_post(struct worker_pool *pool, unsigned depth, atomic_uint *nr_
 static void free_runs_everything_first(void **state)
 {
 	(void)state;
-	for (unsigned round = 0; round < 100; round++) {
+	for (unsigned round = 0; round < 30; round++) {
 		struct worker_pool *pool = pool_new(1 + round % 5);
 		atomic_uint nr_runs = 0;
 
