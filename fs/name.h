@@ -50,7 +50,8 @@ struct name_entry {
 int name_list(struct fs *fs, uint64_t dir, uint64_t cookie,
 	      int (*fn)(void *arg, const struct name_entry *e), void *arg);
 
-/* After the last close or the last forget: an inode without a name loses its data and its records. Also run over the
+/* After the last close or the last forget: an inode without a name loses its data and its records; 0 and nothing done
+ * when it has a name, is open or is gone. What fails leaves it an orphan, for the next call or mount. Also run over the
  * orphans at mount. Takes what it must; not inside an op. */
 int name_reclaim(struct inode *in);
 

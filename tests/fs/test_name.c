@@ -71,7 +71,7 @@ static int lookup(struct fs *fs, uint64_t parent, const char *name, uint64_t *in
 
 static void leads_to(struct fs *fs, uint64_t parent, const char *name, uint64_t want)
 {
-	uint64_t ino;
+	uint64_t ino = 0;
 
 	assert_int_equal(lookup(fs, parent, name, &ino), 0);
 	assert_int_equal(ino, want);
@@ -585,7 +585,7 @@ static void name_rename_replaces(void **state)
 	dir_is(fs, dir, 2, 1);
 	/* A file that has other names loses one. */
 	assert_int_equal(try_link(fs, file, from, "again"), 0);
-	old = make_file(fs, dir, "new");
+	make_file(fs, dir, "new");
 	assert_int_equal(rename_to(fs, dir, "new", dir, "file", 0), 0);
 	links_are(fs, file, 1);
 	leads_to(fs, from, "again", file);
@@ -705,13 +705,11 @@ static void make_old(struct attr *a)
 static void moved(struct fs *fs, uint64_t ino, const char *want)
 {
 	struct attr a = attr_of(fs, ino);
-	char have[4] = "";
+	char have[4];
 
 	assert_int_equal(a.atime.tv_sec, 1);
-	if (a.mtime.tv_sec != 1)
-		strcat(have, "m");
-	if (a.ctime.tv_sec != 1)
-		strcat(have, "c");
+	snprintf(have, sizeof(have), "%s%s", a.mtime.tv_sec != 1 ? "m" : "",
+		 a.ctime.tv_sec != 1 ? "c" : "");
 	assert_string_equal(have, want);
 	change_attr(fs, ino, make_old);
 }
