@@ -21,7 +21,7 @@ struct inode {
 	struct lock lock;
 	struct attr attr; /* guarded by lock */
 	bool attr_dirty;  /* on the commit's list, attr newer than the index; guarded by lock */
-	bool gone; /* nlink 0 and its records are deleted: only attr is left; guarded by lock */
+	bool gone; /* nlink 0, its records are deleted or about to be: put none; guarded by lock */
 	uint32_t nr_open; /* guarded by lock */
 	uint64_t
 		change_txg; /* last transaction group that changed it or its data; guarded by lock */
