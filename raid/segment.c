@@ -49,8 +49,8 @@ struct segments {
 	struct seg *cur; /* the one being filled; NULL before the first allocation */
 	uint32_t tail, ahead; /* blocks of cur */
 	uint64_t next_number; /* 64 bits: one more than the last possible means none */
-	bool made;	      /* a file was made since the directory was last synced */
-	bool sync_made;	      /* the sync under way takes care of that */
+	bool renamed;	      /* files were made or deleted since the directory was last synced */
+	bool sync_names;      /* the sync under way takes care of that */
 	atomic_uint_fast64_t allocated, live; /* blocks */
 };
 
@@ -189,6 +189,7 @@ static struct seg *doom_locked(struct segments *g, struct seg *seg)
 	table_remove(g, seg);
 	if (seg->file)
 		g->nr_open--;
+	g->renamed = true;
 	seg->doomed = true;
 	return seg->pins ? NULL : seg;
 }
@@ -243,7 +244,7 @@ static int revive_locked(struct segments *g, uint32_t number)
 		free(seg);
 		return err;
 	}
-	g->made = true;
+	g->renamed = true;
 	return 0;
 }
 
@@ -257,7 +258,7 @@ int segment_revive(struct segments *g, uint32_t number)
 	err = seg ? open_locked(g, seg, 0) : revive_locked(g, number);
 	if (seg && err == -ENOENT) {
 		err = open_locked(g, seg, STORE_CREATE);
-		g->made |= !err;
+		g->renamed |= !err;
 	}
 	lock_release(&g->lock);
 	return err;
@@ -565,8 +566,8 @@ unsigned segments_sync_begin(struct segments *g, struct segment_pin *pin, unsign
 		seg->dirty = false;
 		pin[nr++] = (struct segment_pin){ .file = seg->file, .seg = seg };
 	}
-	g->sync_made = g->made;
-	g->made = false;
+	g->sync_names = g->renamed;
+	g->renamed = false;
 	lock_release(&g->lock);
 	return nr;
 }
@@ -577,9 +578,9 @@ int segments_sync_end(struct segments *g, struct segment_pin *pin, unsigned nr)
 
 	for (unsigned i = 0; i < nr; i++)
 		segment_put(g, &pin[i]);
-	if (g->sync_made)
+	if (g->sync_names)
 		err = g->ops->sync_dir(g->shard->store, DIR_NAME);
-	g->sync_made = false;
+	g->sync_names = false;
 	return err;
 }
 
