@@ -21,7 +21,7 @@ struct ring_batch {
 	unsigned next; /* the first that nobody has claimed */
 	unsigned nr_done;
 	struct ring_batch *link; /* the next in the queue */
-	struct cond progress;    /* something of it was done */
+	struct cond progress;	 /* something of it was done */
 };
 
 static struct ring_pool {
@@ -29,8 +29,8 @@ static struct ring_pool {
 	struct lock life;
 	unsigned nr_stores;
 
-	struct lock lock;                /* guards what follows, and the batches */
-	struct cond work;                /* there is something to claim, or stop */
+	struct lock lock;		 /* guards what follows, and the batches */
+	struct cond work;		 /* there is something to claim, or stop */
 	struct ring_batch *head, **tail; /* batches with something to claim */
 	pthread_t thread[RING_SYNC_THREADS];
 	unsigned nr_threads;
@@ -46,7 +46,7 @@ static struct ring_pool {
 
 static ssize_t ring_sync_call(const struct store_io *io, const struct ring_cursor *c)
 {
-	int fd = io->file->fd, nr = (int)MIN(c->nr_iov, (unsigned)IOV_MAX);
+	int fd = ring_cursor_fd(c, io->file), nr = (int)MIN(c->nr_iov, (unsigned)IOV_MAX);
 	bool read = io->op == STORE_READ;
 	off_t off = (off_t)c->off;
 	uint8_t *at;
@@ -73,7 +73,7 @@ static int ring_sync_transfer(const struct store_io *io)
 			continue;
 		if (n < 0 && errno == EAGAIN && ++tries < RING_TRIES)
 			continue;
-		res = ring_cursor_done(&c, io->op, n < 0 ? -errno : n);
+		res = ring_cursor_done(&c, io, n < 0 ? -errno : n);
 	}
 	return res;
 }

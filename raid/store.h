@@ -45,7 +45,16 @@ struct store_space {
 enum store_open_flags {
 	STORE_CREATE = 1, /* fails with -EEXIST when it is there already */
 	STORE_RDONLY = 2,
+	/* Transfers of STORE_DIRECT_MIN bytes and more whose offset and iovs (each base and length) are multiples of
+	 * BLOCK_LEN go past the page cache, where the file system can do that; others go through it. The two may be
+	 * mixed as long as they do not touch the same block at the same time. For the segments: their bytes are
+	 * cached decoded, above. Measured on ext4 on loop devices in memory, 2 cores, 4 shards, 1 MiB a shard: writes
+	 * 0.07 instead of 0.2 to 0.6 CPU seconds a GB and 3.7 instead of 1.2 to 2.6 GB/s, reads 0.05 instead of 0.07
+	 * CPU seconds; with disks held to 100 MB/s, writes 419 instead of 150 to 380 MB/s, reads the same. With 16 KiB
+	 * a shard writes are a third as fast as through the cache, hence the least length. */
+	STORE_DIRECT = 4,
 };
+#define STORE_DIRECT_MIN ((size_t)65536)
 
 struct store_ops {
 	const char *name; /* "uring", "sync", ... as `.stats` shows it */

@@ -18,7 +18,7 @@
 
 #include "conf/base.h"
 
-#define STORE_DIR_LOCK "lock"
+#define STORE_DIR_LOCK	"lock"
 #define STORE_DIR_PROBE ".matfs-probe"
 
 /* ---- names ---- */
@@ -301,6 +301,16 @@ int store_dir_mkdir(struct store *s, const char *name)
 	return fd < 0 ? fd : 0;
 }
 
+/* The same file once more with O_DIRECT, by its open descriptor, so that no other can have taken its name. Where that
+ * is not to be had (the file system has none, /proc is not there), the page cache serves. */
+static int store_dir_open_direct(int fd, int how)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, how | O_DIRECT | O_CLOEXEC);
+}
+
 int store_dir_open(struct store *s, const char *name, unsigned flags, struct store_file **out)
 {
 	bool rdonly = flags & STORE_RDONLY;
@@ -326,8 +336,12 @@ int store_dir_open(struct store *s, const char *name, unsigned flags, struct sto
 	/* Left on, io_uring would answer EAGAIN instead of waiting. */
 	if (fcntl(fd, F_SETFL, 0) < 0)
 		return -errno;
+	f->direct_fd = -1;
+	if (flags & STORE_DIRECT)
+		f->direct_fd = store_dir_open_direct(fd, rdonly ? O_RDONLY : O_RDWR);
 	f->fd = TAKE_FD(fd);
 	f->rdonly = rdonly;
+	atomic_init(&f->no_direct, false);
 	*out = TAKE_PTR(f);
 	return 0;
 }
@@ -335,6 +349,8 @@ int store_dir_open(struct store *s, const char *name, unsigned flags, struct sto
 void store_dir_close(struct store_file *f)
 {
 	close(f->fd);
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
 	free(f);
 }
 

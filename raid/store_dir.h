@@ -4,6 +4,8 @@
 #ifndef RAID_STORE_DIR_H
 #define RAID_STORE_DIR_H
 
+#include <stdatomic.h>
+
 #include "raid/store.h"
 
 struct store {
@@ -18,6 +20,8 @@ struct store {
 
 struct store_file {
 	int fd;
+	int direct_fd; /* the same file past the page cache; -1: not asked for, or not to be had */
+	atomic_bool no_direct; /* it refused a transfer: fd serves them all */
 	bool rdonly;
 };
 

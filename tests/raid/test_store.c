@@ -43,6 +43,17 @@ struct fixture {
 static atomic_bool shorten;
 static atomic_uint nr_shortened;
 
+static atomic_uint nr_direct; /* transfers on descriptors with O_DIRECT */
+static atomic_bool refuse_direct;
+
+static bool is_direct(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	nr_direct += flags >= 0 && flags & O_DIRECT;
+	return flags >= 0 && flags & O_DIRECT;
+}
+
 /* Of @len bytes, fewer. */
 static size_t short_len(size_t len)
 {
@@ -84,6 +95,10 @@ ssize_t preadv(int fd, const struct iovec *iov, int nr, off_t off)
 {
 	struct iovec first;
 
+	if (is_direct(fd) && refuse_direct) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (short_iov(iov, nr, &first))
 		return syscall(SYS_preadv, fd, &first, 1, off, 0);
 	return syscall(SYS_preadv, fd, iov, shorten ? (nr + 1) / 2 : nr, off, 0);
@@ -93,6 +108,10 @@ ssize_t pwritev(int fd, const struct iovec *iov, int nr, off_t off)
 {
 	struct iovec first;
 
+	if (is_direct(fd) && refuse_direct) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (short_iov(iov, nr, &first))
 		return syscall(SYS_pwritev, fd, &first, 1, off, 0);
 	return syscall(SYS_pwritev, fd, iov, shorten ? (nr + 1) / 2 : nr, off, 0);
@@ -148,6 +167,8 @@ int io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr)
 
 		if (sqe->opcode == IORING_OP_FSYNC)
 			watch_sync(sqe->fd);
+		else if (is_direct(sqe->fd) && refuse_direct)
+			sqe->off |= 1ULL << 63; /* EINVAL */
 	}
 	return real(ring, wait_nr);
 }
@@ -333,6 +354,65 @@ static void short_transfers_are_completed(void **state)
 	assert_in_range(nr_shortened, 20, UINT_MAX);
 }
 
+/* Aligned transfers go past the page cache, others through it, on one file and without a difference. */
+static void check_direct(struct fixture *x, const char *name)
+{
+	AUTO_FREE uint8_t *buf = aligned_alloc(BLOCK_LEN, 4 * STORE_DIRECT_MIN);
+	AUTO_FREE uint8_t *want = malloc(4 * STORE_DIRECT_MIN);
+	struct iovec iov[3] = {{buf, STORE_DIRECT_MIN},
+			       {buf + STORE_DIRECT_MIN, STORE_DIRECT_MIN - 1},
+			       {buf + 2 * STORE_DIRECT_MIN - 1, 2 * STORE_DIRECT_MIN + 1}};
+	struct store_file *f;
+	struct store_io io[2];
+
+	assert_int_equal(x->ops->open(x->store[0], name, STORE_CREATE | STORE_DIRECT, &f), 0);
+	pattern(want, 4 * STORE_DIRECT_MIN, 1);
+	memcpy(buf, want, 4 * STORE_DIRECT_MIN);
+	io[0] = (struct store_io){.op = STORE_WRITE, .file = f, .iov = &iov[0], .nr_iov = 1};
+	io[1] = (struct store_io){
+		.op = STORE_WRITE, .file = f, .iov = &iov[1], .nr_iov = 2, .off = STORE_DIRECT_MIN};
+	assert_int_equal(x->ops->run(x->ops, io, 2), 0);
+	memset(buf, 0, 4 * STORE_DIRECT_MIN);
+	io[0].op = io[1].op = STORE_READ;
+	assert_int_equal(x->ops->run(x->ops, io, 2), 0);
+	assert_memory_equal(buf, want, 4 * STORE_DIRECT_MIN);
+	/* The other way round: written through the cache, read past it. */
+	memset(buf, 0, 4 * STORE_DIRECT_MIN);
+	assert_int_equal(transfer(x, STORE_READ, f, 0, buf, 4 * STORE_DIRECT_MIN), 0);
+	assert_memory_equal(buf, want, 4 * STORE_DIRECT_MIN);
+	/* The end of the file is where it is. */
+	assert_int_equal(transfer(x, STORE_READ, f, STORE_DIRECT_MIN, buf, 4 * STORE_DIRECT_MIN),
+			 -ENODATA);
+	x->ops->close(f);
+}
+
+static void direct_and_cached_transfers_mix(void **state)
+{
+	struct fixture *x = case_begin(state);
+	bool can = false;
+
+	if (!x->disk) {
+		int fd = openat(x->store[0]->dir_fd, ".", O_TMPFILE | O_RDWR | O_DIRECT, 0600);
+
+		can = fd >= 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	nr_direct = 0;
+	check_direct(x, "a");
+	assert_true((nr_direct > 0) == can);
+	if (x->disk)
+		return;
+	/* A short transfer's rest need not be aligned. */
+	shorten = true;
+	check_direct(x, "b");
+	shorten = false;
+	/* A file system that takes the flag and refuses the transfer. */
+	refuse_direct = true;
+	check_direct(x, "c");
+	refuse_direct = false;
+}
+
 static void cursor_follows_any_split(void **state)
 {
 	uint8_t buf[1000], got[1000];
@@ -343,7 +423,9 @@ static void cursor_follows_any_split(void **state)
 	pattern(buf, sizeof(buf), 0);
 	cut_iov(iov, 40, buf, sizeof(buf));
 	for (unsigned round = 0; round < 200; round++) {
-		struct store_io io = {.op = STORE_READ, .iov = iov, .nr_iov = 40, .off = 77};
+		struct store_file none = {.fd = -1, .direct_fd = -1};
+		struct store_io io = {
+			.op = STORE_READ, .file = &none, .iov = iov, .nr_iov = 40, .off = 77};
 		struct ring_cursor c = ring_cursor_init(&io);
 		size_t at = 0;
 		int res = RING_PENDING;
@@ -355,7 +437,7 @@ static void cursor_follows_any_split(void **state)
 			assert_int_equal(c.off, 77 + at);
 			memcpy(got + at, (uint8_t *)c.iov->iov_base + c.skip, n);
 			at += n;
-			res = ring_cursor_done(&c, io.op, (ssize_t)n);
+			res = ring_cursor_done(&c, &io, (ssize_t)n);
 		}
 		assert_int_equal(res, 0);
 		assert_int_equal(at, sizeof(buf));
@@ -1106,6 +1188,10 @@ static void thread_without_a_ring_is_served(void **state)
 	struct rlimit old, limit;
 	struct store_file *f = create(x, 0, "a");
 	uint8_t buf[100] = {1};
+	struct iovec iov[2] = {{buf, 50}, {buf + 50, 50}};
+	struct store_io io[2] = {
+		{.op = STORE_WRITE, .file = f, .iov = &iov[0], .nr_iov = 1, .off = 0},
+		{.op = STORE_WRITE, .file = f, .iov = &iov[1], .nr_iov = 1, .off = 50}};
 	int last;
 
 	/* This thread has no ring yet: each case starts with no store attached. */
@@ -1116,9 +1202,10 @@ static void thread_without_a_ring_is_served(void **state)
 	limit = old;
 	limit.rlim_cur = (rlim_t)last;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_int_equal(transfer(x, STORE_WRITE, f, 0, buf, sizeof(buf)), 0);
+	assert_int_equal(x->ops->run(x->ops, io, 2), 0);
 	buf[0] = 0;
-	assert_int_equal(transfer(x, STORE_READ, f, 0, buf, sizeof(buf)), 0);
+	io[0].op = io[1].op = STORE_READ;
+	assert_int_equal(x->ops->run(x->ops, io, 2), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_int_equal(buf[0], 1);
 	x->ops->close(f);
@@ -1144,6 +1231,7 @@ static void threads_leave_nothing_behind(void **state)
 	CASE(batch_goes_to_several_stores, engine),                                                \
 		CASE(iovs_beyond_the_kernel_limit_are_done, engine),                               \
 		CASE(short_transfers_are_completed, engine),                                       \
+		CASE(direct_and_cached_transfers_mix, engine),                                     \
 		CASE(cursor_follows_any_split, engine), CASE(read_past_end_is_no_data, engine),    \
 		CASE(empty_batch_and_empty_transfer_are_done, engine),                             \
 		CASE(batch_longer_than_the_depth_is_done, engine),                                 \
