@@ -181,7 +181,9 @@ static void ring_prep(struct ring_run *run, unsigned slot_idx)
 	io_uring_sqe_set_data64(sqe, slot_idx);
 }
 
-/* Start what there is room for, in order; stop at a sync that has to wait. */
+/* Start what there is room for, in order; stop at a sync that has to wait. Linking a sync to its write in the kernel
+ * instead was no faster than this second turn (4 shards on ext4, 4 KiB and a sync each: 140 to 160 us of CPU a batch,
+ * 0.4 to 1.1 ms in all, both ways), and a short write breaks the link. */
 static void ring_fill(struct ring_run *run)
 {
 	while (run->next < run->nr && run->nr_free > 0) {
