@@ -76,10 +76,27 @@ static int make_dirs(const char *path)
 	}
 }
 
+/* Is there a volume already? Then a directory that is not there is a missing shard: an empty one in its place would
+ * only be in the way of its return. */
+static bool has_default_volume(const struct conf *conf)
+{
+	static const char *const super[] = {"super.0", "super.1"};
+
+	for (unsigned i = 0; i < 2 * conf->nr_shards; i++) {
+		AUTO_FREE char *path = path_join(conf->shards[i / 2], super[i % 2]);
+
+		if (path && access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Nobody said where the volume is to be: make the place, and say where it is. */
 static int make_default_shards(const struct conf *conf)
 {
-	for (unsigned i = 0; i < conf->nr_shards && !conf->ro; i++) {
+	bool make = !conf->ro && !has_default_volume(conf);
+
+	for (unsigned i = 0; i < conf->nr_shards && make; i++) {
 		int err = make_dirs(conf->shards[i]);
 
 		if (err) {
