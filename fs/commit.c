@@ -342,8 +342,11 @@ static int records_move(struct record_buf *to, struct record_buf *from)
 
 static int freed_move(struct freed_list *to, struct freed_list *from)
 {
-	int err = freed_room(to, from->nr);
+	int err;
 
+	if (!from->nr)
+		return 0;
+	err = freed_room(to, from->nr);
 	if (err)
 		return err;
 	memcpy(to->loc + to->nr, from->loc, from->nr * sizeof(*from->loc));

@@ -17,6 +17,7 @@
 #include "fs/name.h"
 #include "fs/setattr.h"
 #include "fs/writeback.h"
+#include "fs/xattr.h"
 
 /* Commits to wait for before a write is told that there is no space: what was freed comes back after one. */
 #define ENOSPC_TRIES 3
@@ -142,13 +143,6 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 
 /* ---- truncate, punch, fallocate ---- */
 
-static void kill_privs(struct attr *a)
-{
-	a->mode &= ~(uint32_t)S_ISUID;
-	if (a->mode & S_IXGRP)
-		a->mode &= ~(uint32_t)S_ISGID;
-}
-
 /* Begin an op with @in edited and nothing of [off, off + len) being written. */
 static int file_begin(struct op *op, struct inode *in, uint64_t off, uint64_t len,
 		      struct attr **a) NO_LOCK_CHECK
@@ -186,8 +180,8 @@ int file_truncate(struct inode *in, uint64_t size, bool drop_privs)
 	}
 	a->size = size;
 	a->mtime = a->ctime = inode_now();
-	if (drop_privs)
-		kill_privs(a);
+	if (drop_privs && !err)
+		err = xattr_kill_privs(&op, in);
 	return op_end(&op, err);
 }
 
@@ -314,7 +308,8 @@ static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, ui
 	a = op_edit(&op, dst);
 	a->size = MAX(a->size, dst_off + len);
 	a->mtime = a->ctime = inode_now();
-	kill_privs(a);
+	if (!err)
+		err = xattr_kill_privs(&op, dst);
 	err = op_end(&op, err);
 	if (!err)
 		*done = len;
