@@ -596,9 +596,9 @@ int raid_log_append(struct raid *r, const struct iovec *iov, unsigned nr_iov, ui
 
 	if (r->rdonly)
 		return -EROFS;
-	lock_take(&rp->append_lock);
+	lock_take(&r->replica->append_lock);
 	err = append_locked(r, iov, nr_iov, 0, 0, &got);
-	lock_release(&rp->append_lock);
+	lock_release(&r->replica->append_lock);
 	if (!err)
 		*seq = got;
 	return err;
@@ -609,10 +609,10 @@ int replica_settle(struct raid *r)
 	struct replica *rp = r->replica;
 	int err = 0;
 
-	lock_take(&rp->append_lock);
+	lock_take(&r->replica->append_lock);
 	if (rp->bump)
 		err = append_locked(r, NULL, 0, BATCH_OWN, 0, NULL);
-	lock_release(&rp->append_lock);
+	lock_release(&r->replica->append_lock);
 	return err;
 }
 
@@ -776,7 +776,7 @@ int replica_published(struct raid *r, uint64_t seq, uint64_t joining)
 	struct replica *rp = r->replica;
 	int err;
 
-	lock_take(&rp->append_lock);
+	lock_take(&r->replica->append_lock);
 	if (seq && seq != rp->image[0]) {
 		rp->image[1] = rp->image[0];
 		rp->image[0] = seq;
@@ -788,7 +788,7 @@ int replica_published(struct raid *r, uint64_t seq, uint64_t joining)
 		store_history(r, online_members(r));
 	cut(r);
 	count_bytes(r, rp);
-	lock_release(&rp->append_lock);
+	lock_release(&r->replica->append_lock);
 	return err;
 }
 
