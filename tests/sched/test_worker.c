@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -329,6 +330,87 @@ static void no_wake_up_is_lost(void **state)
 	gate_fini(&gate);
 }
 
+/* Stretches what lies before and after each look at the clock, when asked to: a worker looks
+ * between its last search for jobs and its sleep, a poster between its search for an idle worker
+ * and the push. So the races there are met in each run, and not on some day on another machine. */
+static atomic_bool clock_is_slow;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	static atomic_uint nr_calls;
+
+	if (atomic_load(&clock_is_slow))
+		usleep(atomic_fetch_add(&nr_calls, 7) % 5 * 50);
+	return (int)syscall(SYS_clock_gettime, id, ts);
+}
+
+/* A job that posts another and waits for it, while the second worker is about to fall asleep:
+ * whichever comes first, one of the two must see the other, or the posted job waits behind its own
+ * poster. */
+struct wait_job {
+	struct job job, inner, brief;
+	struct worker_pool *pool;
+	struct gate gate;
+	int err;
+};
+
+static void wait_inner_run(struct job *job)
+{
+	struct wait_job *w = container_of(job, struct wait_job, inner);
+
+	gate_open(&w->gate);
+}
+
+static void wait_brief_run(struct job *job)
+{
+	struct wait_job *w = container_of(job, struct wait_job, brief);
+
+	lock_take(&w->gate.lock);
+	w->gate.nr_waiting++;
+	cond_broadcast(&w->gate.changed);
+	lock_release(&w->gate.lock);
+}
+
+static void wait_run(struct job *job)
+{
+	struct wait_job *w = container_of(job, struct wait_job, job);
+	uint64_t deadline = mono_ns() + UINT64_C(10000000000);
+
+	worker_post(w->pool, &w->inner);
+	lock_take(&w->gate.lock);
+	while (!w->gate.open && !w->err)
+		w->err = cond_wait_until(&w->gate.changed, &w->gate.lock, deadline);
+	w->gate.nr_passed++;
+	cond_broadcast(&w->gate.changed);
+	lock_release(&w->gate.lock);
+}
+
+static void no_free_job_waits_beside_a_sleeper(void **state)
+{
+	struct wait_job w = {.job.run = wait_run,
+			     .inner.run = wait_inner_run,
+			     .brief.run = wait_brief_run,
+			     .pool = pool_new(2)};
+
+	(void)state;
+	gate_init(&w.gate);
+	atomic_store(&clock_is_slow, true);
+	for (unsigned i = 0; i < 600 && !w.err; i++) {
+		lock_take(&w.gate.lock);
+		w.gate.open = false;
+		w.gate.nr_waiting = w.gate.nr_passed = 0;
+		lock_release(&w.gate.lock);
+		worker_post(w.pool, &w.job);
+		worker_post(w.pool, &w.brief);
+		gate_await(&w.gate, &w.gate.nr_passed, 1);
+		gate_await(&w.gate, &w.gate.nr_waiting, 1);
+	}
+	atomic_store(&clock_is_slow, false);
+	worker_pool_free(w.pool);
+	gate_fini(&w.gate);
+	assert_int_equal(w.err, 0);
+}
+
 static void idle_workers_sleep(void **state)
 {
 	struct worker_pool *pool = pool_new(16);
@@ -416,6 +498,7 @@ int main(void)
 		cmocka_unit_test(every_job_runs_once),
 		cmocka_unit_test(free_runs_everything_first),
 		cmocka_unit_test(no_wake_up_is_lost),
+		cmocka_unit_test(no_free_job_waits_beside_a_sleeper),
 		cmocka_unit_test(idle_workers_sleep),
 		cmocka_unit_test(signals_stay_away_from_workers),
 		cmocka_unit_test(stats_tell_what_happened),
