@@ -25,6 +25,7 @@
 #include "conf/log.h"
 #include "fs/group.h"
 #include "fs/checkpoint.h"
+#include "fs/refer.h"
 #include "fs/writeback.h"
 
 /* Numbers between what is handed out and the logged ceiling; a commit is due long before they are used up. */
@@ -47,6 +48,8 @@ struct commit {
 		open_txg; /* changed with txg_gate held exclusively, in a write transaction */
 	struct record_buf open, closing;	     /* guarded by the index's write transaction */
 	struct freed_list open_freed, closing_freed; /* guarded by the index's write transaction */
+	struct refer refer; /* guarded by the index's write transaction */
+	atomic_bool unflushed; /* set by the freeze, cleared when the closed group's data is written */
 	atomic_uint_fast64_t ceiling_ino, ceiling_gen; /* of the last durable batch */
 	struct gate readers;
 
@@ -109,6 +112,7 @@ void commit_free(struct commit *c)
 	record_buf_free(&c->closing);
 	free(c->open_freed.loc);
 	free(c->closing_freed.loc);
+	refer_fini(&c->refer);
 	cond_fini(&c->image_cond);
 	cond_fini(&c->done);
 	cond_fini(&c->wake);
@@ -201,9 +205,25 @@ void commit_freed(struct fs *fs, uint64_t txg, const struct stripe_loc *loc, uns
 	l->nr += nr;
 }
 
-void commit_unfreed(struct fs *fs, uint64_t txg, unsigned nr)
+bool commit_unflushed(struct fs *fs)
 {
-	freed_list(fs->commit, txg)->nr -= nr;
+	return atomic_load(&fs->commit->unflushed);
+}
+
+int commit_refer_room(struct fs *fs, unsigned nr)
+{
+	return refer_room(&fs->commit->refer, nr);
+}
+
+void commit_refer(struct fs *fs, const struct op_refer *refer, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		refer_add(&fs->commit->refer, refer[i].gen, refer[i].change);
+}
+
+bool commit_refer_find(struct fs *fs, uint64_t gen, int64_t *change)
+{
+	return refer_find(&fs->commit->refer, gen, change);
 }
 
 /* ---- waiting ---- */
@@ -271,41 +291,46 @@ void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen)
 
 struct closing {
 	uint64_t txg;
-	struct group_head head;
 	struct index_txn *image; /* a snapshot, when a checkpoint is due */
 };
 
 /* Attributes that changed in memory only become records of the closing group. */
-static int freeze_attrs(struct index_txn *txn, struct inode *list)
+static int freeze_attrs(struct index_txn *txn, struct inode *list, struct inode **frozen)
 {
 	uint8_t buf[ATTR_LEN];
+	struct inode *next;
 	int err = 0;
 
-	for (struct inode *in = list; in && !err; in = in->dirty_next) {
+	for (struct inode *in = list; in; in = next) {
 		struct key key = key_plain(in->ino, KEY_ATTR);
 
 		lock_take(&in->lock);
-		if (!in->gone) {
+		next = in->dirty_next;
+		if (!err && !in->gone) {
 			attr_put(&in->attr, buf);
 			err = index_put(txn, &key, buf, sizeof(buf));
 		}
+		/* From here on a change (an access, a flush) is for the next freeze again. */
+		in->attr_dirty = false;
+		in->dirty_next = NULL;
+		in->frozen_next = *frozen;
+		*frozen = in;
 		lock_release(&in->lock);
 	}
 	return err;
 }
 
-static void freeze_attrs_done(struct inode *list, bool ok)
+static void freeze_attrs_done(struct inode *frozen, bool ok)
 {
 	struct inode *next;
 
-	for (struct inode *in = list; in; in = next) {
-		next = in->dirty_next;
-		lock_take(&in->lock);
-		in->attr_dirty = false;
-		in->dirty_next = NULL;
-		if (!ok)
+	for (struct inode *in = frozen; in; in = next) {
+		next = in->frozen_next;
+		if (!ok) {
+			lock_take(&in->lock);
 			commit_dirty_inode(in);
-		lock_release(&in->lock);
+			lock_release(&in->lock);
+		}
 		inode_put(in);
 	}
 }
@@ -356,11 +381,11 @@ static int freed_move(struct freed_list *to, struct freed_list *from)
 }
 
 /* The exclusive moment: nothing is being changed while it lasts, but for flushes of data already written. */
-static int commit_freeze(struct commit *c, unsigned ahead, struct closing *out)
+static int commit_freeze(struct commit *c, struct closing *out)
 {
 	struct fs *fs = c->fs;
 	struct index_txn *txn;
-	struct inode *list;
+	struct inode *list, *frozen = NULL;
 	int err;
 
 	err = index_begin(fs->index, &txn);
@@ -374,31 +399,39 @@ static int commit_freeze(struct commit *c, unsigned ahead, struct closing *out)
 		return err;
 	}
 	out->txg = atomic_fetch_add(&c->open_txg, 1);
-	out->head = (struct group_head){.txg = out->txg,
-					.next_ino = atomic_load(&fs->next_ino) + ahead,
-					.next_gen = atomic_load(&fs->next_gen) + ahead};
+	/* What was open is behind what was closed before in the same lists now: their order is the records'. */
+	refer_clear(&c->refer);
+	atomic_store(&c->unflushed, true);
 	lock_take(&c->lock);
 	list = c->dirty;
 	c->dirty = NULL;
 	lock_release(&c->lock);
-	err = freeze_attrs(txn, list);
+	err = freeze_attrs(txn, list, &frozen);
 	if (err)
 		index_abort(txn);
 	else
 		err = index_commit(txn, &c->closing);
-	freeze_attrs_done(list, !err);
+	freeze_attrs_done(frozen, !err);
 	if (!err && image_due(c) && index_read(fs->index, &out->image))
 		out->image = NULL;
 	return err;
 }
 
-static int commit_log(struct commit *c, const struct closing *g, uint64_t *seq)
+/* @ahead: how far the batch's ceilings are beyond what is handed out now, the numbers in the batch among it. */
+static int commit_log(struct commit *c, uint64_t txg, unsigned ahead, uint64_t *seq)
 {
+	struct group_head h = {.txg = txg,
+			       .next_ino = atomic_load(&c->fs->next_ino) + ahead,
+			       .next_gen = atomic_load(&c->fs->next_gen) + ahead};
 	uint8_t head[GROUP_HEAD_LEN];
 	struct iovec iov[2] = {{head, sizeof(head)}, {c->closing.p, c->closing.len}};
+	int err;
 
-	group_head_put(&g->head, head);
-	return raid_log_append(c->fs->raid, iov, c->closing.len ? 2 : 1, seq);
+	group_head_put(&h, head);
+	err = raid_log_append(c->fs->raid, iov, c->closing.len ? 2 : 1, seq);
+	if (!err)
+		commit_set_ceiling(c->fs, h.next_ino, h.next_gen);
+	return err;
 }
 
 /* What the group freed is nobody's any more: the batch is durable, and readers that still saw it are gone. */
@@ -442,7 +475,6 @@ static bool commit_empty(struct commit *c)
 	       !__atomic_load_n(&c->closing.len, __ATOMIC_RELAXED);
 }
 
-/* @ahead: how far the batch's ceilings are beyond what is handed out. */
 static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 {
 	struct fs *fs = c->fs;
@@ -453,20 +485,19 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 	raid_check(fs->raid);
 	rwlock_write(&c->txg_gate);
 	frozen = mono_ns();
-	err = commit_freeze(c, ahead, &g);
+	err = commit_freeze(c, &g);
 	frozen = mono_ns() - frozen;
 	rwlock_release(&c->txg_gate);
 
 	if (!err)
 		err = writeback_group(fs, g.txg);
 	if (!err)
+		atomic_store(&c->unflushed, false);
+	if (!err)
 		err = raid_sync(fs->raid);
 	len = c->closing.len;
-	if (!err && (len || numbers_low(fs) || g.image)) {
-		err = commit_log(c, &g, &seq);
-		if (!err)
-			commit_set_ceiling(fs, g.head.next_ino, g.head.next_gen);
-	}
+	if (!err && (len || numbers_low(fs) || g.image))
+		err = commit_log(c, g.txg, ahead, &seq);
 	if (!err) {
 		c->closing.len = 0;
 		if (c->closing.cap > 4 * MIB)

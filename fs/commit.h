@@ -39,8 +39,12 @@ void commit_dirty_inode(struct inode *in) REQUIRES(in->lock);
 struct record_buf *commit_records(struct fs *fs, uint64_t txg);
 int commit_freed_room(struct fs *fs, uint64_t txg, unsigned nr);
 void commit_freed(struct fs *fs, uint64_t txg, const struct stripe_loc *loc, unsigned nr);
-/* Take the last @nr back. */
-void commit_unfreed(struct fs *fs, uint64_t txg, unsigned nr);
+/* Data of a closed group is still to be written (fs/refer.h); may be true a little too long. */
+bool commit_unflushed(struct fs *fs);
+int commit_refer_room(struct fs *fs, unsigned nr);
+void commit_refer(struct fs *fs, const struct op_refer *refer, unsigned nr);
+/* For a late flush: what the open group has done to the count of @gen. False: nothing. */
+bool commit_refer_find(struct fs *fs, uint64_t gen, int64_t *change);
 
 /* Readers of stripes enter here: stripes freed meanwhile stay until they left. */
 struct gate *commit_gate(struct fs *fs);

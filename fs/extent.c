@@ -1,5 +1,6 @@
-/* The extent map. Entries of one file never overlap; each stored extent's reference count is the number of map entries
- * that show a part of it, and it lives as long as that is not zero.
+/* The extent map. Entries of one file never overlap, and none lies across a multiple of the extent length, so that a
+ * window's flush touches no entry that a change elsewhere in the file may touch before it. Each stored extent's
+ * reference count is the number of map entries that show a part of it, and it lives as long as that is not zero.
  *
  * Inline bytes lie below the map: a file that has them has no entry that begins below INLINE_MAX.
  *
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "conf/base.h"
+#include "fs/commit.h"
 
 #define MAP_LEN	    16
 #define EXTENT_HEAD 24
@@ -51,18 +53,24 @@ int extent_decode(const uint8_t *key, size_t key_len, const uint8_t *val, size_t
 	return stripe_loc_get(val + EXTENT_HEAD, val_len - EXTENT_HEAD, &out->loc);
 }
 
+static size_t extent_encode(const struct extent *e, uint32_t refs, uint8_t val[EXTENT_LEN])
+{
+	struct wbuf w = wbuf_init(val, EXTENT_LEN);
+
+	wbuf_u32(&w, refs);
+	wbuf_u32(&w, e->owner.raw_len);
+	wbuf_u64(&w, e->owner.ino);
+	wbuf_u64(&w, e->owner.file_off);
+	return EXTENT_HEAD + stripe_loc_put(&e->loc, val + EXTENT_HEAD);
+}
+
 static int extent_store(struct op *op, const struct extent *e)
 {
 	struct key key = key_number(0, KEY_EXTENT, e->gen);
 	uint8_t val[EXTENT_LEN];
-	struct wbuf w = wbuf_init(val, sizeof(val));
+	size_t len = extent_encode(e, e->refs, val);
 
-	wbuf_u32(&w, e->refs);
-	wbuf_u32(&w, e->owner.raw_len);
-	wbuf_u64(&w, e->owner.ino);
-	wbuf_u64(&w, e->owner.file_off);
-	return index_put(op->txn, &key, val,
-			 EXTENT_HEAD + stripe_loc_put(&e->loc, val + EXTENT_HEAD));
+	return index_put(op->txn, &key, val, len);
 }
 
 int extent_load(struct index_txn *t, uint64_t gen, struct extent *out)
@@ -153,7 +161,8 @@ int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e,
 	return err;
 }
 
-int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out)
+int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out,
+		 uint64_t *end)
 {
 	struct key key = key_number(ino, KEY_MAP, off);
 	struct index_cursor *c;
@@ -162,6 +171,7 @@ int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, 
 	unsigned nr = 0;
 	int err = index_cursor_open(t, &c);
 
+	*end = off;
 	if (err)
 		return err;
 	for (err = index_seek(c, &key, &k, &v); !err; err = index_next(c, &k, &v)) {
@@ -169,6 +179,7 @@ int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, 
 		if (err || m.off >= off + len)
 			break;
 		nr++;
+		*end = m.off + m.len;
 	}
 	index_cursor_close(c);
 	if (err && err != -ENOENT)
@@ -179,10 +190,25 @@ int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, 
 
 /* ---- references ---- */
 
+/* In a late flush: the open group's changes are in @e->refs, too, and the closed group's batch must not know of them. */
+static int extent_store_late(struct op *op, const struct extent *e, int64_t open_change)
+{
+	struct key key = key_number(0, KEY_EXTENT, e->gen);
+	uint32_t then = (uint32_t)(e->refs - open_change);
+	uint8_t val[EXTENT_LEN], val_then[EXTENT_LEN];
+	size_t len = extent_encode(e, e->refs, val);
+
+	extent_encode(e, then, val_then);
+	return index_put_late(op->txn, &key, e->refs ? val : NULL, then ? val_then : NULL, len,
+			      commit_records(op->fs, commit_open_txg(op->fs)));
+}
+
 static int extent_refer(struct op *op, uint64_t gen, int change)
 {
 	struct key key = key_number(0, KEY_EXTENT, gen);
+	int64_t open_change;
 	struct extent e;
+	bool late;
 	int err = extent_load(op->txn, gen, &e);
 
 	if (err)
@@ -190,13 +216,20 @@ static int extent_refer(struct op *op, uint64_t gen, int change)
 	if (change > 0 && e.refs == UINT32_MAX)
 		return -EMLINK;
 	e.refs += (uint32_t)change;
-	if (e.refs)
-		return extent_store(op, &e);
+	late = op_is_late(op) && commit_refer_find(op->fs, gen, &open_change);
+	err = op_refer(op, gen, change);
+	if (!err && late)
+		err = extent_store_late(op, &e, open_change);
+	else if (!err && e.refs)
+		err = extent_store(op, &e);
+	else if (!err)
+		err = index_del(op->txn, &key);
+	if (err || e.refs)
+		return err;
 	op->d_extents--;
 	op->d_raw -= e.owner.raw_len;
 	op->d_stored -= e.loc.len;
-	err = index_del(op->txn, &key);
-	return err ? err : op_free_stripe(op, &e.loc);
+	return op_free_stripe(op, &e.loc, late);
 }
 
 static void mapped_add(struct op *op, struct inode *in, int64_t len)

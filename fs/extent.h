@@ -39,11 +39,13 @@ int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, si
 int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len);
 /* A new stored extent takes over [off, off + raw_len). @e->refs is set. */
 int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e);
-/* One more reference: [off, off + len) of @in shows @skip.. of the stored extent @gen. */
+/* One more reference: [off, off + len) of @in, within one multiple of the extent length, shows @skip.. of the stored
+ * extent @gen. */
 int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen,
 		 uint32_t skip);
-/* Entries of @in that begin in [off, off + len). */
-int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out);
+/* Entries of @in that begin in [off, off + len), and where the last of them ends. */
+int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out,
+		 uint64_t *end);
 
 /* Inline bytes: *len is 0 when there are none. */
 int extent_inline_get(struct index_txn *t, uint64_t ino, uint8_t buf[INLINE_MAX], size_t *len);

@@ -111,7 +111,7 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 	uint64_t len = 0;
 	int err = 0;
 
-	if (fs->rdonly)
+	if (raid_readonly(fs->raid))
 		return -EROFS;
 	for (unsigned i = 0; i < nr_iov; i++)
 		len += iov[i].iov_len;
@@ -260,10 +260,11 @@ static int copy_bytes(struct inode *src, uint64_t src_off, struct inode *dst, ui
 	return err;
 }
 
-/* One stretch of the source's map, up to @len bytes from @src_off on: an entry's part, or a hole. */
+/* One stretch of the source's map, up to @len bytes from @src_off on: a part of an entry, or a hole. */
 static int copy_stretch(struct op *op, struct inode *src, uint64_t src_off, struct inode *dst,
 			uint64_t dst_off, uint64_t len, uint64_t *done)
 {
+	uint64_t step = op->fs->extent_len;
 	struct map_entry m;
 	int err = extent_find(op->txn, src->ino, src_off, &m);
 
@@ -274,6 +275,7 @@ static int copy_stretch(struct op *op, struct inode *src, uint64_t src_off, stru
 		return extent_punch(op, dst, dst_off, *done);
 	}
 	*done = MIN(len, m.off + m.len - src_off);
+	*done = MIN(*done, round_down(dst_off, step) + step - dst_off);
 	return extent_share(op, dst, dst_off, (uint32_t)*done, m.gen,
 			    m.skip + (uint32_t)(src_off - m.off));
 }
@@ -298,7 +300,7 @@ static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, ui
 	err = extent_inline_get(op.txn, src->ino, buf, &have_src);
 	if (!err)
 		err = extent_inline_get(op.txn, dst->ino, buf, &have_dst);
-	if (!err && (src_off < have_src || dst_off < have_dst))
+	if (!err && (src_off < have_src || (have_dst && dst_off < INLINE_MAX)))
 		err = -EXDEV;
 	if (!err && src_off + len > s->size)
 		err = -EAGAIN;

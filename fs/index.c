@@ -8,6 +8,7 @@
  * (index_room()), and running out is -ENOSPC from index_begin() or index_apply(). */
 #include "fs/index.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
@@ -33,6 +34,17 @@ enum record_op {
 };
 #define RECORD_HEAD 7 /* op u8, key length u16, value length u32 */
 
+/* LMDB is not built for the thread sanitizer: tell it where LMDB orders threads, or it sees races in every page. */
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#define INDEX_ACQUIRE(x) __tsan_acquire(x)
+#define INDEX_RELEASE(x) __tsan_release(x)
+#else
+#define INDEX_ACQUIRE(x) ((void)(x))
+#define INDEX_RELEASE(x) ((void)(x))
+#endif
+
 struct index {
 	MDB_env *env;
 	MDB_dbi dbi;
@@ -41,7 +53,10 @@ struct index {
 	int fd;			   /* of the data file, to allocate */
 	uint64_t allocated;	   /* bytes; only with the write transaction held */
 	bool no_allocate;	   /* the file system has no fallocate */
-	struct record_buf pending; /* of the running write transaction */
+	struct lock write;	   /* one write transaction at a time; held between begin and end */
+	struct record_buf pending; /* of the running write transaction; guarded by write */
+	struct record_buf late;	   /* its records for a later batch; guarded by write */
+	struct record_buf *late_to; /* where these go; guarded by write */
 	struct lock lock;
 	MDB_txn *kept[READERS_KEPT]; /* guarded by lock */
 	unsigned nr_kept;
@@ -201,6 +216,7 @@ int index_open(const char *dir, uint64_t map_len, bool fresh, struct index **out
 		return index_errno(err);
 	}
 	lock_init(&x->lock);
+	lock_init(&x->write);
 	*out = TAKE_PTR(x);
 	return 0;
 }
@@ -214,6 +230,8 @@ void index_close(struct index *x, bool sync)
 	mdb_env_close(x->env);
 	close(x->fd);
 	record_buf_free(&x->pending);
+	record_buf_free(&x->late);
+	lock_fini(&x->write);
 	lock_fini(&x->lock);
 	free(x);
 }
@@ -246,6 +264,7 @@ int index_read(struct index *x, struct index_txn **out)
 	}
 	if (err)
 		return index_errno(err);
+	INDEX_ACQUIRE(x);
 	*out = TAKE_PTR(t);
 	return 0;
 }
@@ -257,6 +276,7 @@ void index_read_end(struct index_txn *t)
 	if (!t)
 		return;
 	x = t->index;
+	INDEX_RELEASE(x);
 	mdb_txn_reset(t->txn);
 	lock_take(&x->lock);
 	if (x->nr_kept < READERS_KEPT) {
@@ -375,7 +395,7 @@ static int index_room(struct index *x, uint64_t len)
 	return 0;
 }
 
-int index_begin(struct index *x, struct index_txn **out)
+int index_begin(struct index *x, struct index_txn **out) NO_LOCK_CHECK
 {
 	AUTO_FREE struct index_txn *t = calloc(1, sizeof(*t));
 	int err;
@@ -384,15 +404,20 @@ int index_begin(struct index *x, struct index_txn **out)
 		return -ENOMEM;
 	t->index = x;
 	t->checked = ROOM_LEN / 2;
+	lock_take(&x->write);
 	err = index_errno(mdb_txn_begin(x->env, NULL, 0, &t->txn));
-	if (err)
-		return err;
-	err = index_room(x, ROOM_LEN);
+	if (!err) {
+		err = index_room(x, ROOM_LEN);
+		if (err)
+			mdb_txn_abort(t->txn);
+	}
 	if (err) {
-		mdb_txn_abort(t->txn);
+		lock_release(&x->write);
 		return err;
 	}
 	x->pending.len = 0;
+	x->late.len = 0;
+	x->late_to = NULL;
 	*out = TAKE_PTR(t);
 	return 0;
 }
@@ -438,27 +463,68 @@ int index_del(struct index_txn *t, const struct key *key)
 	return err ? err : record_add(&t->index->pending, RECORD_DEL, key->b, key->len, NULL, 0);
 }
 
-int index_commit(struct index_txn *t, struct record_buf *records)
+int index_put_late(struct index_txn *t, const struct key *key, const void *val,
+		   const void *val_then, size_t len, struct record_buf *later)
 {
 	struct index *x = t->index;
-	size_t before = records ? records->len : 0;
+	int err = record_add(&x->pending, val_then ? RECORD_PUT : RECORD_DEL, key->b, key->len,
+			     val_then, val_then ? len : 0);
+
+	assert(!x->late_to || x->late_to == later);
+	x->late_to = later;
+	if (!err)
+		err = record_add(&x->late, val ? RECORD_PUT : RECORD_DEL, key->b, key->len, val,
+				 val ? len : 0);
+	if (err)
+		return err;
+	return val ? index_store(t, key->b, key->len, val, len, 0)
+		   : index_remove(t, key->b, key->len);
+}
+
+/* The records are in their place before the transaction's lock is dropped: they keep the order of commits. */
+int index_commit_keep(struct index_txn *t, struct record_buf *records)
+{
+	struct index *x = t->index;
+	struct record_buf *late = x->late_to;
+	size_t before = records ? records->len : 0, before_late = late ? late->len : 0;
 	int err = records ? record_buf_append(records, x->pending.p, x->pending.len) : 0;
 
-	/* The records are in their place before the transaction's lock is dropped: they keep the order of commits. */
+	if (!err && late)
+		err = record_buf_append(late, x->late.p, x->late.len);
+	INDEX_RELEASE(x);
 	if (err)
 		mdb_txn_abort(t->txn);
 	else
 		err = index_errno(mdb_txn_commit(t->txn));
 	if (err && records)
 		records->len = before;
+	if (err && late)
+		late->len = before_late;
 	free(t);
+	return err;
+}
+
+void index_unlock(struct index *x) NO_LOCK_CHECK
+{
+	lock_release(&x->write);
+}
+
+int index_commit(struct index_txn *t, struct record_buf *records)
+{
+	struct index *x = t->index;
+	int err = index_commit_keep(t, records);
+
+	index_unlock(x);
 	return err;
 }
 
 void index_abort(struct index_txn *t)
 {
+	struct index *x = t->index;
+
 	mdb_txn_abort(t->txn);
 	free(t);
+	index_unlock(x);
 }
 
 /* ---- records ---- */

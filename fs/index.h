@@ -69,6 +69,15 @@ int index_del(struct index_txn *t, const struct key *key);
  * transaction runs); NULL drops them. */
 int index_commit(struct index_txn *t, struct record_buf *records);
 void index_abort(struct index_txn *t);
+/* As index_commit(), with the lock of write transactions still held, so that what must be undone when this fails is
+ * undone before anybody else's transaction: then index_unlock(). */
+int index_commit_keep(struct index_txn *t, struct record_buf *records);
+void index_unlock(struct index *x);
+
+/* A change made out of order: an earlier batch learns of @val_then, the index and a later batch of @val (same length;
+ * NULL: deleted). The second record is appended to @later when the transaction commits. */
+int index_put_late(struct index_txn *t, const struct key *key, const void *val,
+		   const void *val_then, size_t len, struct record_buf *later);
 
 /* ---- records ---- */
 

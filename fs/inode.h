@@ -36,6 +36,7 @@ struct inode {
 	uint32_t nr_ref;
 	/* commit's list of inodes with attr_dirty, guarded by commit->lock */
 	struct inode *dirty_next;
+	struct inode *frozen_next; /* the freeze's */
 };
 
 int inode_table_new(struct inode_table **out);

@@ -25,7 +25,8 @@ int op_begin(struct op *op, struct fs *fs)
 	int err;
 
 	*op = (struct op){.fs = fs};
-	if (fs->rdonly)
+	/* From the start, or since too few shards are left. */
+	if (raid_readonly(fs->raid))
 		return -EROFS;
 	err = commit_numbers(fs);
 	if (err)
@@ -63,18 +64,42 @@ void op_edit_gone(struct op *op, struct inode *in)
 			op->skip_put[i] = true;
 }
 
-int op_free_stripe(struct op *op, const struct stripe_loc *loc)
+int op_free_stripe(struct op *op, const struct stripe_loc *loc, bool late)
 {
-	if (op->nr_freed == op->cap_freed) {
-		unsigned cap = MAX(16u, op->cap_freed * 2);
-		struct stripe_loc *p = realloc(op->freed, cap * sizeof(*p));
+	struct op_freed *f = late ? &op->freed_late : &op->freed;
+
+	if (f->nr == f->cap) {
+		unsigned cap = MAX(16u, f->cap * 2);
+		struct stripe_loc *p = realloc(f->loc, cap * sizeof(*p));
 
 		if (!p)
 			return -ENOMEM;
-		op->freed = p;
-		op->cap_freed = cap;
+		f->loc = p;
+		f->cap = cap;
 	}
-	op->freed[op->nr_freed++] = *loc;
+	f->loc[f->nr++] = *loc;
+	return 0;
+}
+
+bool op_is_late(const struct op *op)
+{
+	return op->for_commit && op->txg != commit_open_txg(op->fs);
+}
+
+int op_refer(struct op *op, uint64_t gen, int change)
+{
+	if (op_is_late(op) || !commit_unflushed(op->fs))
+		return 0;
+	if (op->nr_refer == op->cap_refer) {
+		unsigned cap = MAX(16u, op->cap_refer * 2);
+		struct op_refer *p = realloc(op->refer, cap * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		op->refer = p;
+		op->cap_refer = cap;
+	}
+	op->refer[op->nr_refer++] = (struct op_refer){gen, change};
 	return 0;
 }
 
@@ -135,8 +160,11 @@ static void op_release(struct op *op) NO_LOCK_CHECK
 		lock_release(&op->inode[--op->nr]->lock);
 	if (!op->for_commit)
 		commit_leave(op->fs);
-	free(op->freed);
-	op->freed = NULL;
+	free(op->freed.loc);
+	free(op->freed_late.loc);
+	free(op->refer);
+	op->freed = op->freed_late = (struct op_freed){0};
+	op->refer = NULL;
 }
 
 int op_end(struct op *op, int err)
@@ -144,23 +172,31 @@ int op_end(struct op *op, int err)
 	if (!err)
 		err = op_put_attrs(op);
 	if (!err)
-		err = commit_freed_room(op->fs, op->txg, op->nr_freed);
+		err = commit_freed_room(op->fs, op->txg, op->freed.nr);
+	if (!err)
+		err = commit_freed_room(op->fs, commit_open_txg(op->fs), op->freed_late.nr);
+	if (!err)
+		err = commit_refer_room(op->fs, op->nr_refer);
 	if (err) {
 		index_abort(op->txn);
 		op_release(op);
 		return err;
 	}
-	/* Which list the records go to is decided before the transaction's lock is dropped: a freeze swaps the lists
+	/* Which lists the records go to is decided before the transaction's lock is dropped: a freeze swaps the lists
 	 * inside a transaction of its own. */
-	commit_freed(op->fs, op->txg, op->freed, op->nr_freed);
-	err = index_commit(op->txn, commit_records(op->fs, op->txg));
-	if (err) {
-		commit_unfreed(op->fs, op->txg, op->nr_freed);
+	err = index_commit_keep(op->txn, commit_records(op->fs, op->txg));
+	if (!err) {
+		commit_freed(op->fs, op->txg, op->freed.loc, op->freed.nr);
+		commit_freed(op->fs, commit_open_txg(op->fs), op->freed_late.loc,
+			     op->freed_late.nr);
+		commit_refer(op->fs, op->refer, op->nr_refer);
+	}
+	index_unlock(op->fs->index);
+	if (err)
 		log_error("index: %s: a change could not be stored in %s", strerror(-err),
 			  op->fs->p.state_dir);
-	} else {
+	else
 		op_publish(op);
-	}
 	op_release(op);
 	return err;
 }

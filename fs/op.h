@@ -14,6 +14,16 @@
 
 #define OP_INODES 6
 
+struct op_freed {
+	struct stripe_loc *loc; /* heap */
+	unsigned nr, cap;
+};
+
+struct op_refer {
+	uint64_t gen;
+	int change;
+};
+
 struct op {
 	struct fs *fs;
 	struct index_txn *txn;
@@ -22,8 +32,10 @@ struct op {
 	struct attr next[OP_INODES];
 	bool skip_put[OP_INODES]; /* its attr record is deleted in this op */
 	/* what this change takes from the live data; told to the commit when it succeeds */
-	struct stripe_loc *freed; /* heap; places to give back once this is durable */
-	unsigned nr_freed, cap_freed;
+	struct op_freed freed; /* places to give back once this is durable */
+	struct op_freed freed_late; /* of a late flush: once the open group is */
+	struct op_refer *refer;	    /* heap; what this change does to counts of references */
+	unsigned nr_refer, cap_refer;
 	int64_t d_inodes, d_logical, d_raw, d_stored, d_extents; /* to the counters */
 	bool for_commit; /* a flush of data written in group txg, which may be closed by now */
 	uint64_t txg;	 /* the group this change belongs to */
@@ -40,8 +52,13 @@ int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg);
 struct attr *op_edit(struct op *op, struct inode *in);
 /* @in's attr record has been deleted by the caller: op_end() does not put it back. */
 void op_edit_gone(struct op *op, struct inode *in);
-/* The stripe goes back to the shards when this change is durable. -ENOMEM. */
-int op_free_stripe(struct op *op, const struct stripe_loc *loc);
+/* The stripe goes back to the shards when this change is durable; @late: when the group that is open now is, too.
+ * -ENOMEM. */
+int op_free_stripe(struct op *op, const struct stripe_loc *loc, bool late);
+/* A flush of a group that is closed, while changes of the next one are made already. */
+bool op_is_late(const struct op *op);
+/* This change counts @change references to the extent @gen. -ENOMEM. */
+int op_refer(struct op *op, uint64_t gen, int change);
 /* When this change succeeds, dirty bytes of @in (edited) in the range are forgotten in the same moment. The caller has
  * made sure by writeback_busy() that none of them is being written. */
 void op_trim(struct op *op, struct inode *in, uint64_t off, uint64_t len);

@@ -120,12 +120,19 @@ static void window_unlink(struct window *w)
 	cond_broadcast(&in->flushed);
 }
 
+static void window_give(struct window *w)
+{
+	if (w->heap)
+		free(w->buf);
+	else if (w->buf)
+		arena_give(w->inode->fs->arena, w->buf, w->cap);
+}
+
 static void window_free(struct window *w)
 {
 	struct fs *fs = w->inode->fs;
 
-	if (w->buf)
-		arena_give(fs->arena, w->buf, w->cap);
+	window_give(w);
 	if (w->reserved)
 		raid_unreserve(fs->raid, w->reserved);
 	if (w->listed)
@@ -140,21 +147,38 @@ static bool window_stable(const struct window *w)
 }
 
 /* What ranges are reserved as: each may become a stripe of its own, padded to blocks. */
-static uint64_t window_cost(uint64_t len)
+static uint64_t range_cost(uint64_t len)
 {
-	return round_up(len, BLOCK_LEN) + BLOCK_LEN;
+	return round_up(CODEC_HEAD_LEN + len, BLOCK_LEN) + BLOCK_LEN;
+}
+
+/* What a window may take besides its ranges: inline bytes that move into an extent with it. */
+static uint64_t window_base(uint64_t start)
+{
+	return start ? 0 : range_cost(INLINE_MAX);
+}
+
+static uint64_t window_cost(const struct window *w, const struct window_range *range, unsigned nr)
+{
+	uint64_t cost = window_base(w->start);
+
+	for (unsigned i = 0; i < nr; i++)
+		cost += range_cost(range[i].len);
+	return cost;
 }
 
 /* ---- taking bytes ---- */
 
-/* The buffer shall hold [from, to) of the window. Pieces are powers of two, so a growing one moves seldom. */
-static int window_grow(struct window *w, uint32_t from, uint32_t to)
+/* The buffer shall hold [from, to) of the window. Pieces are powers of two, so a growing one moves seldom.
+ * @must: take the heap when the pool is full; a flush gives back more than it takes. */
+static int window_grow(struct window *w, uint32_t from, uint32_t to, bool must)
 {
 	struct fs *fs = w->inode->fs;
 	uint32_t base = (uint32_t)round_down(w->buf ? MIN(from, w->base) : from, BLOCK_LEN);
 	uint32_t end = w->buf ? MAX(to, w->base + w->cap) : to;
 	uint32_t cap;
 	uint8_t *buf;
+	bool heap;
 
 	if (w->buf && from >= w->base && to <= w->base + w->cap)
 		return 0;
@@ -163,13 +187,16 @@ static int window_grow(struct window *w, uint32_t from, uint32_t to)
 	if (base + cap > fs->extent_len)
 		base = fs->extent_len > cap ? fs->extent_len - cap : 0;
 	buf = arena_take(fs->arena, cap);
+	heap = !buf && must;
+	if (heap)
+		buf = malloc(cap);
 	if (!buf)
 		return -ENOMEM;
-	if (w->buf) {
+	if (w->buf)
 		memcpy(buf + (w->base - base), w->buf, w->cap);
-		arena_give(fs->arena, w->buf, w->cap);
-	}
+	window_give(w);
 	w->buf = buf;
+	w->heap = heap;
 	w->base = base;
 	w->cap = cap;
 	return 0;
@@ -190,7 +217,7 @@ static void ranges_add(struct window *w, uint32_t off, uint32_t len)
 {
 	uint32_t end = off + len;
 	unsigned to = 0, i = 0;
-	struct window_range keep[WINDOW_RANGES + 1];
+	struct window_range keep[WINDOW_RANGES + 2];
 
 	for (; i < w->nr && w->range[i].off + w->range[i].len < off; i++)
 		keep[to++] = w->range[i];
@@ -201,14 +228,14 @@ static void ranges_add(struct window *w, uint32_t off, uint32_t len)
 	keep[to++] = (struct window_range){off, end - off};
 	for (; i < w->nr; i++)
 		keep[to++] = w->range[i];
-	assert(to <= WINDOW_RANGES);
+	assert(to <= ARRAY_LEN(w->range));
 	memcpy(w->range, keep, to * sizeof(*keep));
 	w->nr = to;
 }
 
 static void ranges_cut(struct window *w, uint32_t off, uint32_t end)
 {
-	struct window_range keep[WINDOW_RANGES + 1];
+	struct window_range keep[WINDOW_RANGES + 2];
 	unsigned to = 0;
 
 	for (unsigned i = 0; i < w->nr; i++) {
@@ -220,8 +247,9 @@ static void ranges_cut(struct window *w, uint32_t off, uint32_t end)
 			keep[to++] =
 				(struct window_range){MAX(r_off, end), r_end - MAX(r_off, end)};
 	}
-	/* A hole in a window that is full of ranges: the last one stays whole, its bytes in the hole become zeros. */
-	if (to > WINDOW_RANGES) {
+	/* A hole for which there is no room in the list, or which makes two ranges that cost more than was reserved
+	 * for one: the range around it stays whole, its bytes in the hole become zeros. */
+	if (to > w->nr && (to > WINDOW_RANGES || window_cost(w, keep, to) > w->reserved)) {
 		memset(w->buf + (off - w->base), 0, end - off);
 		return;
 	}
@@ -248,13 +276,13 @@ int writeback_prepare(struct inode *in, uint64_t txg, uint64_t off, size_t len)
 		window_post(w);
 		return -EAGAIN;
 	}
-	cost = window_cost(len);
+	cost = range_cost(len) + (w ? 0 : window_base(start));
 	err = raid_reserve(fs->raid, cost);
 	if (err)
 		return err;
 	if (!w)
 		w = window_new(in, txg, start);
-	err = w ? window_grow(w, at, at + (uint32_t)len) : -ENOMEM;
+	err = w ? window_grow(w, at, at + (uint32_t)len, false) : -ENOMEM;
 	if (err) {
 		raid_unreserve(fs->raid, cost);
 		return err;
@@ -277,10 +305,8 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 /* What was reserved write by write is more than one range needs: give back the rest. */
 static void window_settle(struct window *w)
 {
-	uint64_t need = 0;
+	uint64_t need = window_cost(w, w->range, w->nr);
 
-	for (unsigned i = 0; i < w->nr; i++)
-		need += window_cost(w->range[i].len);
 	if (w->reserved > need) {
 		raid_unreserve(w->inode->fs->raid, w->reserved - need);
 		w->reserved = need;
@@ -370,7 +396,7 @@ static void flush_undo(struct fs *fs, struct flushed *done, unsigned nr)
 static int flush_extents(struct window *w)
 {
 	struct fs *fs = w->inode->fs;
-	struct flushed done[WINDOW_RANGES];
+	struct flushed done[WINDOW_RANGES + 1];
 	AUTO_FREE uint8_t *scratch = malloc(codec_scratch_len(fs->extent_len));
 	struct codec_hint hint;
 	unsigned nr = 0;
@@ -461,15 +487,18 @@ static int flush_inline(struct window *w)
 
 /* ---- filling a window with what it does not change ---- */
 
-/* Bring clean bytes of [from, to) of the window in between the dirty ranges, which become one. */
-static int window_fill(struct window *w, uint32_t from, uint32_t to)
+/* Bring clean bytes of [from, to) of the window in between the dirty ranges, which become one.
+ * @cost    to be reserved; 0: it is, and this must not fail for want of memory in the pool */
+static int window_fill(struct window *w, uint32_t from, uint32_t to, uint64_t cost)
 {
 	struct inode *in = w->inode;
 	struct file_read r = {.iov = {{0}}};
 	uint32_t at = from;
-	uint64_t cost = window_cost(to - from);
 	AUTO_FREE uint8_t *bytes = malloc(to - from);
-	int err = bytes ? raid_reserve(in->fs->raid, cost) : -ENOMEM;
+	int err = bytes ? 0 : -ENOMEM;
+
+	if (!err && cost)
+		err = raid_reserve(in->fs->raid, cost);
 
 	if (err)
 		return err;
@@ -483,20 +512,20 @@ static int window_fill(struct window *w, uint32_t from, uint32_t to)
 	file_read_done(in->fs, &r);
 	lock_take(&in->lock);
 	if (!err)
-		err = window_grow(w, from, to);
+		err = window_grow(w, from, to, !cost);
 	if (!err) {
 		memcpy(w->buf + (from - w->base), bytes, to - from);
 		ranges_add(w, from, to - from);
 		w->reserved += cost;
 	}
 	lock_release(&in->lock);
-	if (err)
+	if (err && cost)
 		raid_unreserve(in->fs->raid, cost);
 	return err;
 }
 
-/* Dirty ranges of a file with inline bytes, or in the midst of many small extents, are written together with what lies
- * around them. */
+/* Dirty ranges of a file with inline bytes (for which window_base() was reserved), or in the midst of many small
+ * extents, are written together with what lies around them. */
 static int window_round_out(struct window *w)
 {
 	struct inode *in = w->inode;
@@ -505,7 +534,8 @@ static int window_round_out(struct window *w)
 	struct index_txn *t;
 	size_t inline_len = 0;
 	unsigned nr = 0;
-	uint64_t size;
+	uint64_t end = 0;
+	uint32_t to;
 	int err = index_read(fs->index, &t);
 
 	if (err)
@@ -513,22 +543,21 @@ static int window_round_out(struct window *w)
 	if (!w->start)
 		err = extent_inline_get(t, in->ino, buf, &inline_len);
 	if (!err)
-		err = extent_count(t, in->ino, w->start, fs->extent_len, &nr);
+		err = extent_count(t, in->ino, w->start, fs->extent_len, &nr, &end);
 	index_read_end(t);
 	if (err)
 		return err;
 	if (inline_len)
-		err = window_fill(w, 0, (uint32_t)inline_len);
+		err = window_fill(w, 0, (uint32_t)inline_len, 0);
 	if (err || nr + w->nr < RAGGED)
 		return err;
-	lock_take(&in->lock);
-	size = in->attr.size;
-	lock_release(&in->lock);
-	if (size <= w->start)
-		return 0;
-	err = window_fill(w, 0, (uint32_t)MIN(size - w->start, (uint64_t)fs->extent_len));
-	/* Only tidiness: without room or memory for it the ranges go as they are. */
-	return err == -ENOSPC || err == -ENOMEM ? 0 : err;
+	/* Not up to the file's size: that may be of a later group. */
+	to = w->range[w->nr - 1].off + w->range[w->nr - 1].len;
+	to = MAX(to, (uint32_t)(end - w->start));
+	/* Only tidiness: without room or memory for it, or where what lies between cannot be read, the ranges go as
+	 * they are. */
+	window_fill(w, 0, to, range_cost(to));
+	return 0;
 }
 
 static int window_flush(struct window *w)
