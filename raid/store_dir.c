@@ -491,7 +491,7 @@ int store_dir_truncate(struct store_file *f, uint64_t len)
 int store_dir_seek_data(struct store_file *f, uint64_t off, uint64_t *start, uint64_t *end)
 {
 	off_t data, hole;
-	uint64_t size;
+	uint64_t size = 0;
 	int err;
 
 	if (!store_dir_range_ok(off, 0))
