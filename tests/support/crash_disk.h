@@ -1,4 +1,4 @@
-/* The inside of a crash_disk, for store_crash.c and crash_journal.c. */
+/* The inside of a crash_disk, for store_crash.c, crash_control.c and crash_journal.c. */
 #ifndef SUPPORT_CRASH_DISK_H
 #define SUPPORT_CRASH_DISK_H
 
@@ -39,6 +39,30 @@ struct crash_disk {
 	struct store_file *files; /* open in this life */
 	struct crash_journal *journal;
 };
+
+struct store {
+	struct crash_disk *disk;
+	unsigned shard;
+	unsigned life; /* the disk's when attached */
+	bool rdonly;
+	bool locked;
+};
+
+struct store_file {
+	struct store *store;
+	struct crash_inode *inode; /* counted; good only in the store's life */
+	bool rdonly;
+	struct store_file *link; /* guarded by the disk's lock */
+};
+
+static inline struct crash_shard *crash_shard_of(const struct store *s)
+{
+	return &s->disk->state->shard[s->shard];
+}
+
+/* The directory that holds @name, and the last component. -EINVAL, -ENOENT, -ENOTDIR. The caller holds the lock. */
+int crash_find_parent(struct store *s, const char *name, struct crash_inode **dir,
+		      const char **last);
 
 /* Takes over @state. */
 struct crash_disk *crash_disk_from(struct crash_state *state, uint64_t seed);

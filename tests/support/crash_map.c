@@ -69,7 +69,7 @@ static void crash_map_cover(struct crash_map *m, size_t nr)
 {
 	if (nr <= m->nr)
 		return;
-	m->page = crash_grow(m->page, nr, &m->cap, sizeof(m->page[0]));
+	m->page = crash_grow(m->page, nr, &m->cap, sizeof(struct crash_page *));
 	m->nr = nr;
 }
 

@@ -64,7 +64,7 @@ void crash_step_put(struct crash_step *st)
 
 void crash_steps_add(struct crash_steps *l, struct crash_step *st)
 {
-	l->v = crash_grow(l->v, l->nr + 1, &l->cap, sizeof(l->v[0]));
+	l->v = crash_grow(l->v, l->nr + 1, &l->cap, sizeof(struct crash_step *));
 	l->v[l->nr++] = st;
 }
 
@@ -104,6 +104,7 @@ static bool crash_is_name(enum crash_kind kind)
 
 static struct crash_name *crash_names_find(const struct crash_names *n, const char *name)
 {
+	assert(name);
 	for (size_t i = 0; i < n->nr; i++) {
 		if (!strcmp(n->v[i].name, name))
 			return &n->v[i];
@@ -174,8 +175,9 @@ static struct crash_inode *crash_inode_new(struct crash_shard *sh, uint64_t ino,
 
 	in->ino = ino;
 	in->is_dir = is_dir;
-	sh->inode = crash_grow(sh->inode, sh->nr + 1, &sh->cap, sizeof(sh->inode[0]));
-	memmove(&sh->inode[idx + 1], &sh->inode[idx], (sh->nr - idx) * sizeof(sh->inode[0]));
+	sh->inode = crash_grow(sh->inode, sh->nr + 1, &sh->cap, sizeof(struct crash_inode *));
+	memmove(&sh->inode[idx + 1], &sh->inode[idx],
+		(sh->nr - idx) * sizeof(struct crash_inode *));
 	sh->inode[idx] = in;
 	sh->nr++;
 	sh->next_ino = MAX(sh->next_ino, ino + 1);
@@ -205,7 +207,8 @@ static void crash_inode_put(struct crash_shard *sh, struct crash_inode *in)
 	if (--in->refs > 0)
 		return;
 	idx = crash_inode_idx(sh, in->ino);
-	memmove(&sh->inode[idx], &sh->inode[idx + 1], (sh->nr - idx - 1) * sizeof(sh->inode[0]));
+	memmove(&sh->inode[idx], &sh->inode[idx + 1],
+		(sh->nr - idx - 1) * sizeof(struct crash_inode *));
 	sh->nr--;
 	sh->nr_used -= in->now.nr_used;
 	crash_inode_free(in);
