@@ -7,11 +7,14 @@
 
 #include "conf/base.h"
 #include "fs/commit.h"
+#include "fs/file.h"
 #include "fs/ops_stats.h"
 
 /* Requests that the kernel makes without anybody waiting (read-ahead, asynchronous direct I/O), at once. Enough for all
  * shards and a few readers. */
 #define MAX_BACKGROUND 128
+
+#define GROUPS_MAX 65536 /* Linux' NGROUPS_MAX */
 
 #define X(name, decl, args) [OPS_##name] = #name,
 const char *const ops_kind_name[OPS_NR] = {OPS_LIST(X)};
@@ -113,6 +116,50 @@ const struct fuse_lowlevel_ops *ops_table(void)
 	return &table;
 }
 
+/* ---- the caller ---- */
+
+bool ops_in_group(fuse_req_t req, gid_t gid)
+{
+	AUTO_FREE gid_t *groups = calloc(GROUPS_MAX, sizeof(*groups));
+	int nr;
+
+	if (fuse_req_ctx(req)->gid == gid)
+		return true;
+	nr = groups ? fuse_req_getgroups(req, GROUPS_MAX, groups) : 0;
+	for (int i = 0; i < MIN(nr, GROUPS_MAX); i++) {
+		if (groups[i] == gid)
+			return true;
+	}
+	return false;
+}
+
+/* In a setgid directory, where a new inode gets the directory's group anyway, name_make() looks at our gid only to see
+ * whether the caller may make a setgid program of that group. */
+static gid_t new_gid(fuse_req_t req, fuse_ino_t parent, mode_t mode, gid_t gid)
+{
+	mode_t both = S_ISGID | S_IXGRP;
+	struct inode *in;
+	struct attr dir;
+
+	if ((mode & both) != both || ops_inode(req, parent, &in))
+		return gid;
+	inode_attr(in, &dir);
+	inode_put(in);
+	return dir.mode & S_ISGID && ops_in_group(req, dir.gid) ? dir.gid : gid;
+}
+
+struct name_new ops_new(fuse_req_t req, fuse_ino_t parent, mode_t mode)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct name_new){
+		.mode = mode,
+		.umask = ctx->umask,
+		.uid = ctx->uid,
+		.gid = new_gid(req, parent, mode, ctx->gid),
+	};
+}
+
 /* ---- replies ---- */
 
 int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out)
@@ -123,6 +170,16 @@ int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out)
 		return -EPERM;
 	err = inode_get(ops_of(req)->fs, NULL, ino, out);
 	return err == -ENOENT ? -ESTALE : err;
+}
+
+void ops_accessed(fuse_req_t req, fuse_ino_t ino)
+{
+	struct inode *in;
+
+	if (ops_inode(req, ino, &in))
+		return;
+	file_accessed(in);
+	inode_put(in);
 }
 
 double ops_stat(struct inode *in, struct stat *st)

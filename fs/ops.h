@@ -62,6 +62,8 @@
 	  (req, ino, off, fi, to_ino, to_off, to_fi, len, flags))
 
 #define OPS_LIST_DIRS(X)                                                                           \
+	X(opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi))    \
+	X(releasedir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), (req, ino, fi)) \
 	X(readdir, (fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi), \
 	  (req, ino, len, off, fi))                                                                \
 	X(readdirplus, (fuse_req_t req, fuse_ino_t ino, size_t len, off_t off,                     \
@@ -162,17 +164,13 @@ void ops_took(struct ops *o, enum ops_kind kind, uint64_t since_ns);
 int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out);
 
 /* A new inode as the caller wants it. */
-static inline struct name_new ops_new(fuse_req_t req, mode_t mode)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+struct name_new ops_new(fuse_req_t req, fuse_ino_t parent, mode_t mode);
 
-	return (struct name_new){
-		.mode = mode,
-		.umask = ctx->umask,
-		.uid = ctx->uid,
-		.gid = ctx->gid,
-	};
-}
+/* Is the caller, not root, of this group? Asks /proc. */
+bool ops_in_group(fuse_req_t req, gid_t gid);
+
+/* A directory was listed, a link read. */
+void ops_accessed(fuse_req_t req, fuse_ino_t ino);
 
 /* Attributes as the kernel wants them; returns the seconds for which they hold. */
 double ops_stat(struct inode *in, struct stat *st);

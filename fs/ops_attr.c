@@ -1,5 +1,4 @@
 /* Requests for attributes, of inodes and of the file system. */
-#include <linux/posix_acl_xattr.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -9,8 +8,6 @@
 #include "fs/ops_stats.h"
 #include "fs/setattr.h"
 #include "fs/xattr.h"
-
-#define GROUPS_MAX 65536 /* Linux' NGROUPS_MAX */
 
 /* ---- attributes ---- */
 
@@ -180,23 +177,12 @@ int ops_statfs(fuse_req_t req, fuse_ino_t ino)
  * but libfuse does not pass that on. */
 static bool setxattr_kills_sgid(fuse_req_t req, struct inode *in, const char *name)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	AUTO_FREE gid_t *groups = NULL;
 	struct attr a;
-	int nr;
 
-	if (strcmp(name, "system.posix_acl_access") != 0 || ctx->uid == 0)
+	if (strcmp(name, "system.posix_acl_access") != 0 || fuse_req_ctx(req)->uid == 0)
 		return false;
 	inode_attr(in, &a);
-	if (!(a.mode & S_ISGID) || ctx->gid == a.gid)
-		return false;
-	groups = calloc(GROUPS_MAX, sizeof(*groups));
-	nr = groups ? fuse_req_getgroups(req, GROUPS_MAX, groups) : 0;
-	for (int i = 0; i < MIN(nr, GROUPS_MAX); i++) {
-		if (groups[i] == a.gid)
-			return false;
-	}
-	return true;
+	return a.mode & S_ISGID && !ops_in_group(req, a.gid);
 }
 
 int ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t len,
@@ -244,27 +230,66 @@ int ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t len)
 	return err;
 }
 
-int ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t len)
+/* trusted. attributes are not shown to others than root, who alone can read them. Returns the length of the rest. */
+static size_t hide_trusted(char *list, size_t len)
 {
-	AUTO_FREE char *buf = len ? malloc(len) : NULL;
-	struct inode *in;
-	size_t got = 0;
+	size_t kept = 0;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		n = strlen(list + at) + 1;
+		if (strncmp(list + at, "trusted.", 8) == 0)
+			continue;
+		memmove(list + kept, list + at, n);
+		kept += n;
+	}
+	return kept;
+}
+
+/* The whole list, heap. It may grow between the question for its length and the one for itself. */
+static int list_all(struct inode *in, char **out, size_t *len)
+{
 	int err;
 
-	if (len && !buf)
-		return -ENOMEM;
-	if (ops_stats_is(ino)) {
-		reply_xattr(req, buf, len, 0);
-		return 0;
+	do {
+		char *buf;
+
+		err = xattr_list(in, NULL, 0, len);
+		if (err)
+			return err;
+		buf = malloc(MAX(*len, (size_t)1));
+		if (!buf)
+			return -ENOMEM;
+		err = *len ? xattr_list(in, buf, *len, len) : 0;
+		if (!err)
+			*out = buf;
+		else
+			free(buf);
+	} while (err == -ERANGE);
+	return err;
+}
+
+int ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t len)
+{
+	AUTO_FREE char *list = NULL;
+	struct inode *in;
+	size_t got = 0;
+	int err = 0;
+
+	if (!ops_stats_is(ino)) {
+		err = ops_inode(req, ino, &in);
+		if (err)
+			return err;
+		err = list_all(in, &list, &got);
+		inode_put(in);
 	}
-	err = ops_inode(req, ino, &in);
 	if (err)
 		return err;
-	err = xattr_list(in, buf, len, &got);
-	inode_put(in);
-	if (!err)
-		reply_xattr(req, buf, len, got);
-	return err;
+	if (fuse_req_ctx(req)->uid != 0)
+		got = hide_trusted(list, got);
+	if (len && got > len)
+		return -ERANGE;
+	reply_xattr(req, list, len, got);
+	return 0;
 }
 
 int ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

@@ -6,15 +6,20 @@
 #include <string.h>
 
 #include "conf/base.h"
-#include "fs/commit.h"
-#include "fs/file.h"
 #include "fs/ops.h"
+
+/* An open directory. New names come at the end of the order, so a reader would never get there while somebody else
+ * makes names as fast as it reads: a listing ends where the directory ended when it began. */
+struct ops_dir {
+	atomic_uint_fast64_t end; /* the first cookie that is not shown */
+};
 
 struct lister {
 	fuse_req_t req;
 	struct fs *fs;
 	char *buf; /* heap */
 	size_t len, pos;
+	uint64_t end;
 	bool plus;
 	struct inode **told; /* whose attributes went into @buf, referenced; heap */
 	size_t nr_told, cap_told;
@@ -69,6 +74,8 @@ static int lister_add(void *arg, const struct name_entry *e)
 	char *at = l->buf + l->pos;
 	size_t left = l->len - l->pos;
 
+	if (e->cookie >= l->end)
+		return 1;
 	memcpy(name, e->name.p, e->name.len);
 	name[e->name.len] = 0;
 	if (!l->plus) {
@@ -99,17 +106,40 @@ static void lister_fini(struct lister *l, bool undo)
 	free(l->buf);
 }
 
-static void count_access(fuse_req_t req, fuse_ino_t ino)
+static int dir_end(fuse_req_t req, fuse_ino_t ino, struct ops_dir *d)
 {
 	struct inode *in;
+	struct attr a;
+	int err = ops_inode(req, ino, &in);
 
-	if (ops_inode(req, ino, &in))
-		return;
-	file_accessed(in);
+	if (err)
+		return err;
+	inode_attr(in, &a);
 	inode_put(in);
+	atomic_store(&d->end, a.next_cookie);
+	return 0;
 }
 
-static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, bool plus)
+int ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_dir *d = calloc(1, sizeof(*d));
+	int err = d ? dir_end(req, ino, d) : -ENOMEM;
+
+	fi->fh = (uintptr_t)d;
+	if (err || fuse_reply_open(req, fi))
+		free(d);
+	return err;
+}
+
+int ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	free((void *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+	return 0;
+}
+
+static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct ops_dir *d, bool plus)
 {
 	struct lister l = {
 		.req = req,
@@ -120,28 +150,30 @@ static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, bool plus
 	};
 	int err = l.buf ? 0 : -ENOMEM;
 
+	/* At its beginning again it sees what is new. */
+	if (!err && !off)
+		err = dir_end(req, ino, d);
+	l.end = atomic_load(&d->end);
 	if (!err)
 		err = name_list(l.fs, ino, (uint64_t)off, lister_add, &l);
 	/* What came before the error is told first; the next request meets it again. */
 	if (!err && !l.pos)
 		err = l.err;
 	if (!err && !off)
-		count_access(req, ino);
+		ops_accessed(req, ino);
 	lister_fini(&l, err || fuse_reply_buf(req, l.buf, l.pos));
 	return err;
 }
 
 int ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi)
 {
-	(void)fi;
-	return list(req, ino, len, off, false);
+	return list(req, ino, len, off, (struct ops_dir *)(uintptr_t)fi->fh, false);
 }
 
 int ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off,
 		    struct fuse_file_info *fi)
 {
-	(void)fi;
-	return list(req, ino, len, off, true);
+	return list(req, ino, len, off, (struct ops_dir *)(uintptr_t)fi->fh, true);
 }
 
 int ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

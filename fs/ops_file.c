@@ -37,9 +37,10 @@ void ops_file_free(struct ops_file *f)
 
 /* ---- open ---- */
 
-static bool open_reads(const struct fuse_file_info *fi)
+/* Its reads count as an access. */
+static bool open_accesses(const struct fuse_file_info *fi)
 {
-	return (fi->flags & O_ACCMODE) != O_WRONLY;
+	return (fi->flags & O_ACCMODE) != O_WRONLY && !(fi->flags & O_NOATIME);
 }
 
 static void fill_open(struct ops_file *f, struct fuse_file_info *fi)
@@ -47,7 +48,7 @@ static void fill_open(struct ops_file *f, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)f;
 	/* The kernel's pages stay right, since it makes all changes. They go only where the next read would change the
 	 * access time, and must reach us for that. */
-	fi->keep_cache = !(open_reads(fi) && file_access_due(f->in));
+	fi->keep_cache = !(open_accesses(fi) && file_access_due(f->in));
 	fi->noflush = 1;
 #if FUSE_API_NEW
 	fi->parallel_direct_writes = 1;
@@ -121,7 +122,7 @@ static int reply_create(fuse_req_t req, struct inode *in, struct fuse_file_info 
 int ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
-	struct name_new n = ops_new(req, (mode & ~(mode_t)S_IFMT) | S_IFREG);
+	struct name_new n = ops_new(req, parent, (mode & ~(mode_t)S_IFMT) | S_IFREG);
 	struct inode *in;
 	int err;
 
@@ -140,7 +141,7 @@ int ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 #if FUSE_API_NEW
 int ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
-	struct name_new n = ops_new(req, (mode & ~(mode_t)S_IFMT) | S_IFREG);
+	struct name_new n = ops_new(req, parent, (mode & ~(mode_t)S_IFMT) | S_IFREG);
 	struct inode *in;
 	int err = name_tmpfile(ops_of(req)->fs, parent, &n, &in);
 

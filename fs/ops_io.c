@@ -2,6 +2,8 @@
  *
  * What is in memory is answered at once, from where it lies. The rest goes to the workers, so that libfuse's threads
  * are free for requests that need no shard. */
+#include <fcntl.h>
+
 #include "conf/base.h"
 #include "fs/file.h"
 #include "fs/ops_file.h"
@@ -20,6 +22,7 @@ struct read_job {
 	struct inode *in; /* referenced */
 	uint64_t off;
 	size_t len;
+	bool noatime;
 	uint64_t since_ns;
 };
 
@@ -37,7 +40,8 @@ static void read_job(struct job *job)
 	struct read_job *j = container_of(job, struct read_job, job);
 	struct ops *o = j->ops;
 	struct file_read r;
-	int err = file_read(j->in, j->off, j->len, false, &r);
+	int err = j->noatime ? file_peek(j->in, j->off, j->len, &r)
+			     : file_read(j->in, j->off, j->len, false, &r);
 
 	if (err)
 		fuse_reply_err(j->req, -err);
@@ -50,7 +54,7 @@ static void read_job(struct job *job)
 }
 
 /* Reads are independent of each other, so any worker will do: those of one file are on all shards at once. */
-static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len)
+static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len, bool noatime)
 {
 	struct read_job *j = malloc(sizeof(*j));
 
@@ -63,6 +67,7 @@ static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len
 		.in = inode_ref(in),
 		.off = off,
 		.len = len,
+		.noatime = noatime,
 		.since_ns = mono_ns(),
 	};
 	atomic_fetch_add(&j->ops->nr_later, 1);
@@ -103,6 +108,7 @@ static void ahead_start(struct ahead *a)
 int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi)
 {
 	struct ops_file *f = ops_file_of(fi);
+	bool noatime = fi->flags & O_NOATIME;
 	struct file_read r;
 	struct ahead ahead;
 	int err;
@@ -111,9 +117,9 @@ int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_
 	if (!f->in)
 		return ops_stats_read(req, f, len, off);
 	ahead = ahead_of(f, (uint64_t)off, len);
-	err = file_read(f->in, (uint64_t)off, len, true, &r);
+	err = noatime ? -EAGAIN : file_read(f->in, (uint64_t)off, len, true, &r);
 	if (err == -EAGAIN)
-		err = read_later(req, f->in, (uint64_t)off, len);
+		err = read_later(req, f->in, (uint64_t)off, len, noatime);
 	else if (!err)
 		reply_read(req, f->in->fs, &r);
 	ahead_start(&ahead);

@@ -15,6 +15,25 @@ static int reply_no_entry(fuse_req_t req)
 	return 0;
 }
 
+/* Not a name, but what a file handle leads to, of any type: asked by NFS' server and open_by_handle_at(). */
+static int lookup_self(fuse_req_t req, fuse_ino_t ino)
+{
+	struct inode *in;
+	struct attr a;
+	int err;
+
+	if (ops_stats_is(ino))
+		return ops_stats_reply_entry(req, ino);
+	err = ops_inode(req, ino, &in);
+	if (err)
+		return err;
+	inode_attr(in, &a);
+	if (a.nlink)
+		return ops_reply_entry(req, in);
+	inode_put(in);
+	return -ESTALE;
+}
+
 int ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	fuse_ino_t pseudo = ops_stats_find(parent, name);
@@ -23,11 +42,10 @@ int ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (pseudo)
 		return ops_stats_reply_entry(req, pseudo);
-	/* An NFS client's handle. */
-	if (ops_stats_is(parent))
-		return strcmp(name, ".") == 0 ? ops_stats_reply_entry(req, parent) : -ENOTDIR;
+	if (strcmp(name, ".") == 0)
+		return lookup_self(req, parent);
 	err = name_lookup(ops_of(req)->fs, parent, ops_to_name(name), &in);
-	if (err == -ENOENT && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+	if (err == -ENOENT && strcmp(name, "..") != 0)
 		return reply_no_entry(req);
 	return err ? err : ops_reply_entry(req, in);
 }
@@ -54,6 +72,7 @@ int ops_readlink(fuse_req_t req, fuse_ino_t ino)
 
 	if (err)
 		return err;
+	ops_accessed(req, ino);
 	fuse_reply_readlink(req, target);
 	return 0;
 }
@@ -83,7 +102,7 @@ static int make(fuse_req_t req, fuse_ino_t parent, const char *name, const struc
 
 int ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	struct name_new n = ops_new(req, mode & S_IFMT ? mode : mode | S_IFREG);
+	struct name_new n = ops_new(req, parent, mode & S_IFMT ? mode : mode | S_IFREG);
 
 	n.rdev = rdev;
 	return make(req, parent, name, &n);
@@ -91,14 +110,14 @@ int ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 int ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	struct name_new n = ops_new(req, (mode & ~(mode_t)S_IFMT) | S_IFDIR);
+	struct name_new n = ops_new(req, parent, (mode & ~(mode_t)S_IFMT) | S_IFDIR);
 
 	return make(req, parent, name, &n);
 }
 
 int ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	struct name_new n = ops_new(req, S_IFLNK | 0777);
+	struct name_new n = ops_new(req, parent, S_IFLNK | 0777);
 
 	n.target = target;
 	return make(req, parent, name, &n);
