@@ -119,9 +119,11 @@ int raid_sync(struct raid *r);
  * raid_reconcile(). */
 void raid_free(struct raid *r, const struct stripe_loc *loc);
 
-/* After an unclean stop: give back everything on the shards that no stripe names. Call raid_reconcile_begin(), then
- * _keep() for each live stripe in any order, then _end(); nothing else is called meanwhile. _end frees @rc in any
- * case; with @apply false it only forgets. */
+/* At each mount, before the first write: which stripes are live, so that the others' space can be given back now (@apply,
+ * needed after an unclean stop and when a shard has come back) and segments deleted later on. Call
+ * raid_reconcile_begin(), then _keep() for each live stripe in any order, also more than once, then _end(); nothing else
+ * is called meanwhile. _end frees @rc in any case. When a _keep() failed nothing is given back; when the caller could not
+ * name all stripes it must not write to the volume after _end(), also without @apply. */
 struct reconcile;
 int raid_reconcile_begin(struct raid *r, struct reconcile **rc);
 int raid_reconcile_keep(struct reconcile *rc, const struct stripe_loc *loc);

@@ -26,6 +26,7 @@ struct shard_bits {
 
 struct reconcile {
 	struct raid *raid;
+	bool incomplete; /* a live stripe could not be noted: nothing is known of what is not */
 	struct shard_bits shard[SHARD_MAX];
 };
 
@@ -129,9 +130,11 @@ int raid_reconcile_keep(struct reconcile *rc, const struct stripe_loc *loc)
 		const struct chunk_loc *c = &loc->chunk[i];
 
 		if (c->shard >= rc->raid->geo.nr_shards || c->block > SEGMENT_BLOCKS_MAX - blocks)
-			return -EBADMSG;
-		err = keep_chunk(rc, c, blocks);
+			err = -EBADMSG;
+		else
+			err = keep_chunk(rc, c, blocks);
 	}
+	rc->incomplete |= err != 0;
 	return err;
 }
 
@@ -223,7 +226,7 @@ int raid_reconcile_end(struct reconcile *rc, bool apply, uint64_t *freed_bytes)
 	uint64_t freed = 0;
 
 	apply = apply && !r->rdonly;
-	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+	for (unsigned i = 0; i < r->geo.nr_shards && !rc->incomplete; i++) {
 		struct shard_bits *sb = &rc->shard[i];
 		struct shard *s = &r->shard[i];
 
