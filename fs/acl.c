@@ -212,3 +212,12 @@ bool acl_create(struct acl *acl, uint32_t *mode)
 	*mode = (*mode & ~0777u) | left;
 	return c.minimal;
 }
+
+void acl_chmod(struct acl *acl, uint32_t mode)
+{
+	struct acl_classes c = acl_classes(acl);
+
+	acl->e[c.owner].perm = mode >> 6 & 7;
+	acl->e[c.group].perm = mode >> 3 & 7;
+	acl->e[c.others].perm = mode & 7;
+}

@@ -37,4 +37,8 @@ bool acl_equiv_mode(const struct acl *acl, uint32_t *mode);
  * of it. The umask plays no part. True: the mode says it all. */
 bool acl_create(struct acl *acl, uint32_t *mode);
 
+/* The access list of an inode whose mode was set to @mode: chmod moves the owner, the mask (or the group where there is
+ * none) and others. */
+void acl_chmod(struct acl *acl, uint32_t mode);
+
 #endif

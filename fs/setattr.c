@@ -39,6 +39,7 @@ static int setattr_in(struct op *op, struct inode *in, const struct setattr *s)
 {
 	struct timespec now = inode_now();
 	struct attr *a = op_edit(op, in);
+	int err = 0;
 
 	if (in->gone)
 		return -ESTALE;
@@ -46,11 +47,14 @@ static int setattr_in(struct op *op, struct inode *in, const struct setattr *s)
 		a->uid = s->uid;
 	if (s->what & SETATTR_GID)
 		a->gid = s->gid;
-	if (s->what & SETATTR_MODE)
+	if (s->what & SETATTR_MODE) {
 		a->mode = (a->mode & S_IFMT) | (s->mode & SETATTR_PERMS);
+		/* The kernel only forgets its copy of the list (FUSE_POSIX_ACL): the list itself is ours to change. */
+		err = xattr_chmod(op, in);
+	}
 	setattr_times(s, &now, a);
 	/* Last: a mode that comes with it does not bring them back. */
-	return s->what & SETATTR_KILL_PRIVS ? xattr_kill_privs(op, in) : 0;
+	return !err && s->what & SETATTR_KILL_PRIVS ? xattr_kill_privs(op, in) : err;
 }
 
 static bool setattr_time_valid(const struct timespec *ts)

@@ -194,6 +194,22 @@ static int xattr_remove_in(struct op *op, struct inode *in, enum xattr_kind kind
 	return 0;
 }
 
+int xattr_chmod(struct op *op, struct inode *in)
+{
+	struct key key = xattr_key(in->ino, XATTR_ACL_ACCESS);
+	AUTO_FREE struct acl *acl = NULL;
+	struct index_val v;
+	int err = index_get(op->txn, &key, &v);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = acl_parse(v.p, v.len, &acl);
+	if (err || !acl)
+		return err ? -EBADMSG : 0;
+	acl_chmod(acl, op_edit(op, in)->mode);
+	return xattr_put_acl(op, in->ino, XATTR_ACL_ACCESS, acl);
+}
+
 int xattr_kill_privs(struct op *op, struct inode *in)
 {
 	struct attr *a = op_edit(op, in);

@@ -29,5 +29,7 @@ int xattr_inherit(struct op *op, uint64_t parent, uint64_t ino, struct attr *a, 
 int xattr_drop(struct op *op, uint64_t ino);
 /* What a write or a change of owner takes from a file: setuid, setgid where the group may execute, capabilities. */
 int xattr_kill_privs(struct op *op, struct inode *in);
+/* The mode of @in, edited, was set: its access list, if it has one, follows. */
+int xattr_chmod(struct op *op, struct inode *in);
 
 #endif
