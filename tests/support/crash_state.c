@@ -104,8 +104,8 @@ static bool crash_is_name(enum crash_kind kind)
 
 static struct crash_name *crash_names_find(const struct crash_names *n, const char *name)
 {
-	assert(name);
 	for (size_t i = 0; i < n->nr; i++) {
+		assert(n->v[i].name && name);
 		if (!strcmp(n->v[i].name, name))
 			return &n->v[i];
 	}
