@@ -237,6 +237,27 @@ static void acl_create_cuts_list_and_mode(void **state)
 	}
 }
 
+static void acl_chmod_moves_owner_mask_others(void **state)
+{
+	static const struct {
+		const char *list;
+		uint32_t mode;
+		const char *after;
+	} cases[] = {
+		{"u:7 g:5 o:0", 0640, "u:6 g:4 o:0"},
+		{"u:7 u9:7 g:5 m:7 o:0", 0604, "u:6 u9:7 g:5 m:0 o:4"},
+		{"u:4 g:7 g8:6 m:4 o:7", 02751, "u:7 g:7 g8:6 m:5 o:1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_FREE struct acl *acl = acl_of(cases[i].list);
+
+		acl_chmod(acl, S_IFREG | cases[i].mode);
+		acl_is(acl, cases[i].after);
+	}
+}
+
 /* setfacl -m u:1000:rwx,g:20:r on a file of mode 640, as getfattr shows it on ext4. */
 static void acl_bytes_are_the_kernels(void **state)
 {
@@ -271,6 +292,7 @@ int main(void)
 		cmocka_unit_test(acl_no_entries_is_no_list),
 		cmocka_unit_test(acl_mode_is_owner_mask_others),
 		cmocka_unit_test(acl_create_cuts_list_and_mode),
+		cmocka_unit_test(acl_chmod_moves_owner_mask_others),
 		cmocka_unit_test(acl_bytes_are_the_kernels),
 	};
 
