@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "conf/base.h"
 #include "conf/log.h"
@@ -59,9 +60,13 @@ int mount_check(const char *mountpoint, char *why, size_t why_len)
 {
 	const struct why line = {.buf = why, .len = why_len};
 	bool ours = mount_is_matfs(mountpoint);
+	struct statvfs space;
 	struct stat st;
 	int err = stat(mountpoint, &st) ? -errno : 0;
 
+	/* The kernel knows the root's attributes for a while after a daemon has died. */
+	if (!err && ours && statvfs(mountpoint, &space))
+		err = -errno;
 	if (err == -ENOTCONN)
 		return why_say(&line, err,
 			       "mountpoint %s: a mount whose daemon has died is still there; "
