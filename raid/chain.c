@@ -152,11 +152,15 @@ struct choice {
 	unsigned nr, parity;
 };
 
-/* Some member of @e is here and does not have it. */
+/* Some member of @e is here and does not have it, nor has it forgotten it. */
 static bool epoch_void(const struct choice *ch, const struct super_epoch *e)
 {
 	for (unsigned i = 0; i < ch->nr; i++) {
-		if (ch->shard[i].source && e->members >> i & 1 && !history_has(&ch->h[i], e))
+		const struct history *h = &ch->h[i];
+
+		if (!ch->shard[i].source || !(e->members >> i & 1) || history_has(h, e))
+			continue;
+		if (!h->cut || e->epoch > h->e[0].epoch)
 			return true;
 	}
 	return false;

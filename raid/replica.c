@@ -590,7 +590,6 @@ static int append_locked(struct raid *r, const struct iovec *iov, unsigned nr_io
 
 int raid_log_append(struct raid *r, const struct iovec *iov, unsigned nr_iov, uint64_t *seq)
 {
-	struct replica *rp = r->replica;
 	uint64_t got = 0;
 	int err;
 
