@@ -3,7 +3,8 @@
  * Making one, and what a crash after each step leaves:
  *   1. a superblock on each shard, SUPER_CREATED not set       some have one: nothing is lost by making it anew
  *   2. directories                                             the same
- *   3. a superblock on each shard, SUPER_CREATED set           one has the mark: all have a superblock, it is whole
+ *   3. a superblock on each shard, SUPER_CREATED set           one has the mark: all have a superblock, it is whole (the
+ *                                                              next open makes missing directories)
  *
  * Opening one for writing changes something for the first time after all has been checked and read:
  *   1. superblocks without SUPER_CLEAN                         not clean: the caller looks at everything
@@ -69,17 +70,21 @@ static int store_all(struct discovery *d, uint64_t generation, uint32_t flags)
 	return err;
 }
 
-static int make_dirs(struct discovery *d)
+static int make_dirs(const struct store_ops *ops, struct store *s)
 {
-	static const char *const dir[] = { "log", "ckpt" };
+	int err = ops->mkdir(s, "log");
+
+	return err ? err : ops->mkdir(s, "ckpt");
+}
+
+static int make_all_dirs(struct discovery *d)
+{
 	int err = 0;
 
-	for (unsigned i = 0; !err && i < d->nr * ARRAY_LEN(dir); i++) {
-		const struct discover_path *at = &d->at[i / ARRAY_LEN(dir)];
-
-		err = d->params->ops->mkdir(at->store, dir[i % ARRAY_LEN(dir)]);
+	for (unsigned i = 0; !err && i < d->nr; i++) {
+		err = make_dirs(d->params->ops, d->at[i].store);
 		if (err)
-			discover_refuse(d, err, "shard %s: no directory can be made in it: %s", at->path,
+			discover_refuse(d, err, "shard %s: no directory can be made in it: %s", d->at[i].path,
 					strerror(-err));
 	}
 	return err;
@@ -99,7 +104,7 @@ static int make_volume(struct discovery *d)
 	d->newest = d->at[0].super;
 	err = store_all(d, 1, 0);
 	if (!err)
-		err = make_dirs(d);
+		err = make_all_dirs(d);
 	/* The second one syncs the top directory, and with it the names of these. */
 	return err ? err : store_all(d, 2, SUPER_CREATED);
 }
@@ -272,9 +277,16 @@ static int clear_clean(struct raid *r)
 {
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		struct shard *s = &r->shard[i];
+		int err;
 
 		if (!shard_usable(s))
 			continue;
+		/* A creation may have stopped when this shard's directories were not durable yet. */
+		err = make_dirs(r->ops, s->store);
+		if (err) {
+			shard_fail(s, err, "making its directories");
+			continue;
+		}
 		for (unsigned j = 0; j < r->geo.nr_shards; j++) {
 			if (r->shard[j].path[0])
 				snprintf(s->super->path[j], SUPER_PATH_MAX, "%s", r->shard[j].path);

@@ -51,7 +51,7 @@ struct raid_params {
 #define RAID_LEVEL_ANY 0xff
 
 /* Create or open. On failure @why (at least 512 bytes) has one line for the user: what, where, why and what now, and
- * nothing on any shard has been changed (checks come before the first write).
+ * nothing on any shard has been changed (checks come before the first write; a lock file aside).
  * -EINVAL (disagreement with what is there, nested, twice), -EBUSY (locked), -ENOTEMPTY, -EOPNOTSUPP (no hole
  * punching), -ENODEV (shards missing), -EACCES, -EROFS, -EBADMSG (no valid superblock or log), -ESTALE (the shards have
  * been written separately and disagree), -EPROTONOSUPPORT (made by a newer matfs), -ENOENT (no volume there, and
