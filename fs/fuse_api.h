@@ -3,9 +3,13 @@
 #ifndef FS_FUSE_API_H
 #define FS_FUSE_API_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Says which version it is since 3.17. */
 #include <libfuse_config.h>
 
-#if FUSE_MAJOR_VERSION * 100 + FUSE_MINOR_VERSION >= 318
+#if defined(FUSE_MAJOR_VERSION) && FUSE_MAJOR_VERSION * 100 + FUSE_MINOR_VERSION >= 318
 #define FUSE_USE_VERSION 318
 #else
 #define FUSE_USE_VERSION 314
