@@ -105,7 +105,6 @@ static bool crash_is_name(enum crash_kind kind)
 static struct crash_name *crash_names_find(const struct crash_names *n, const char *name)
 {
 	for (size_t i = 0; i < n->nr; i++) {
-		assert(n->v[i].name && name);
 		if (!strcmp(n->v[i].name, name))
 			return &n->v[i];
 	}
@@ -338,7 +337,8 @@ static void crash_name_do(struct crash_shard *sh, const struct crash_step *st, b
 	struct crash_names *n = crash_names_of(sh, st->key[0].dir, disk);
 	struct crash_inode *in = crash_inode_find(sh, st->ino);
 
-	assert(in);
+	/* Steps of names have one, renames two. */
+	assert(in && st->key[0].name && (st->kind != CRASH_RENAME || st->key[1].name));
 	if (st->kind == CRASH_CREATE || st->kind == CRASH_MKDIR) {
 		crash_name_set(sh, n, st->key[0].name, in);
 		return;
