@@ -523,7 +523,7 @@ static bool check_fault(unsigned level, unsigned nr, enum crash_kind kind, uint6
 
 	crash_fault(v.disk, 1, kind, nth, count, err);
 	for (unsigned i = 0; i < ARRAY_LEN(loc); i++) {
-		assert_int_equal(put(v.r, i, odd_len[i + 8], &loc[i]), 0);
+		assert_int_equal(put(v.r, i, odd_len[i + 6], &loc[i]), 0);
 		if (i % 3 == 0)
 			assert_int_equal(raid_sync(v.r), 0);
 		assert_int_equal(get_is_right(v.r, i / 2, &loc[i / 2]), 0);
@@ -558,7 +558,7 @@ static void check_faults(unsigned level, unsigned nr)
 		uint64_t n = first[i];
 
 		while (check_fault(level, nr, kind[i], n, 1, -EIO) && check_fault(level, nr, kind[i], n, CRASH_FOREVER, -EIO))
-			n++;
+			n += 1 + n / 12;
 		if (n == first[i])
 			fail_msg("no call of kind %d to fail", kind[i]);
 	}
