@@ -74,7 +74,7 @@ void batch_encode(struct batch *b, uint8_t *buf)
 int batch_decode(const uint8_t *buf, size_t len, struct batch *out)
 {
 	struct rbuf r = rbuf_init(buf, len);
-	struct batch b = { 0 };
+	struct batch b = {0};
 	uint32_t version;
 
 	if (len < BATCH_HEAD_LEN || memcmp(buf, BATCH_MAGIC, 8) != 0)
@@ -175,7 +175,7 @@ static int batch_at(struct window *w, uint64_t off, struct batch *b)
 
 int batch_scan(const struct batch_scan *s)
 {
-	struct window w = { .scan = s };
+	struct window w = {.scan = s};
 	uint64_t off = 0;
 	int err = 0;
 

@@ -14,7 +14,8 @@
 #define BATCH_VERSION  1
 
 enum batch_flags {
-	BATCH_OWN = 1, /* the raid's own, of no bytes: it stands for a change of members and is not replayed */
+	BATCH_OWN =
+		1, /* the raid's own, of no bytes: it stands for a change of members and is not replayed */
 };
 
 /* A batch's head. */

@@ -37,7 +37,7 @@ void chain_fini(struct chain *c)
 	free(c->entry);
 	free(c->item);
 	free(c->epoch);
-	*c = (struct chain){ 0 };
+	*c = (struct chain){0};
 }
 
 int chain_add(struct chain *c, const struct chain_entry *e)
@@ -133,7 +133,7 @@ static int history_load(struct history *h, const struct chain *c, unsigned idx,
 	h->cut = shard->super->nr_epochs == SUPER_EPOCHS;
 	for (size_t i = 0; !err && i < c->nr_entries; i++) {
 		const struct batch *b = &c->entry[i].b;
-		const struct super_epoch e = { b->epoch, b->nonce, b->members, b->seq };
+		const struct super_epoch e = {b->epoch, b->nonce, b->members, b->seq};
 
 		if (c->entry[i].shard == idx)
 			err = history_add(h, &e);
@@ -179,9 +179,9 @@ static bool branch_void(const struct choice *ch, unsigned own, unsigned other)
 }
 
 enum relation {
-	SAME,  /* nothing of its own */
-	VOID,  /* something of its own, never acknowledged */
-	WINS,  /* the trunk's own is what was never acknowledged */
+	SAME, /* nothing of its own */
+	VOID, /* something of its own, never acknowledged */
+	WINS, /* the trunk's own is what was never acknowledged */
 	SPLIT,
 };
 
@@ -206,8 +206,8 @@ static int newest_source(const struct choice *ch, uint64_t mask)
 	int best = -1;
 
 	for (unsigned i = 0; i < ch->nr; i++) {
-		if (mask >> i & 1 &&
-		    (best < 0 || history_last(&ch->h[i])->epoch > history_last(&ch->h[best])->epoch))
+		if (mask >> i & 1 && (best < 0 || history_last(&ch->h[i])->epoch >
+							  history_last(&ch->h[best])->epoch))
 			best = (int)i;
 	}
 	return best;
@@ -267,8 +267,8 @@ again:
 
 static bool in_history(const struct chain *c, const struct batch *b)
 {
-	const struct history h = { .e = c->epoch, .nr = c->nr_epochs };
-	const struct super_epoch e = { .epoch = b->epoch, .nonce = b->nonce };
+	const struct history h = {.e = c->epoch, .nr = c->nr_epochs};
+	const struct super_epoch e = {.epoch = b->epoch, .nonce = b->nonce};
 
 	return history_has(&h, &e);
 }
@@ -318,7 +318,7 @@ static int item_add(struct chain *c, size_t *cap, const struct chain_entry *e)
 		c->item = p;
 		*cap = n;
 	}
-	c->item[c->nr_items++] = (struct chain_item){ .entry = (size_t)(e - c->entry) };
+	c->item[c->nr_items++] = (struct chain_item){.entry = (size_t)(e - c->entry)};
 	return 0;
 }
 
@@ -386,10 +386,11 @@ static int chain_finish(struct chain *c, const struct choice *ch, unsigned trunk
 	return 0;
 }
 
-int chain_build(struct chain *c, const struct chain_shard *shard, unsigned nr_shards, unsigned parity)
+int chain_build(struct chain *c, const struct chain_shard *shard, unsigned nr_shards,
+		unsigned parity)
 {
-	struct history h[SHARD_MAX] = { { 0 } };
-	struct choice ch = { .shard = shard, .h = h, .nr = nr_shards, .parity = parity };
+	struct history h[SHARD_MAX] = {{0}};
+	struct choice ch = {.shard = shard, .h = h, .nr = nr_shards, .parity = parity};
 	unsigned trunk = 0;
 	uint64_t same = 0;
 	int err = 0;

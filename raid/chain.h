@@ -30,15 +30,16 @@ struct chain {
 	unsigned nr_epochs;
 	uint64_t next;	   /* the sequence number of the next batch */
 	uint64_t last_sum; /* what its prev will be */
-	uint64_t online;   /* mask of shards that hold this history and are members of the epoch in force */
-	uint64_t stale;	   /* mask of those that are not */
-	uint64_t side[2];  /* after -ESTALE: the shards of either history */
+	uint64_t
+		online; /* mask of shards that hold this history and are members of the epoch in force */
+	uint64_t stale;	  /* mask of those that are not */
+	uint64_t side[2]; /* after -ESTALE: the shards of either history */
 };
 
 /* What a shard says of itself besides its log. */
 struct chain_shard {
 	bool present;
-	bool source;		/* its log counts; needs @super */
+	bool source; /* its log counts; needs @super */
 	const struct super *super;
 };
 
@@ -48,7 +49,8 @@ int chain_add(struct chain *c, const struct chain_entry *e);
 /* Find the log. @parity: how many shards may be missing when the volume is written.
  * Returns 0; -ENOMEM; -ESTALE: the shards have two histories, each with something that may have been acknowledged;
  * -EBADMSG: the end of the log is known to be missing; -ENODATA: no shard's log counts. */
-int chain_build(struct chain *c, const struct chain_shard *shard, unsigned nr_shards, unsigned parity);
+int chain_build(struct chain *c, const struct chain_shard *shard, unsigned nr_shards,
+		unsigned parity);
 
 /* The item with sequence number @seq, or NULL. */
 const struct chain_item *chain_find(const struct chain *c, uint64_t seq);

@@ -7,11 +7,9 @@
  * the creation never ended and may be done anew; where one has it, all have a superblock and the volume is whole. */
 #include "raid/discover.h"
 
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "conf/base.h"
 #include "conf/log.h"
@@ -26,142 +24,6 @@ int discover_refuse(struct discovery *d, int err, const char *fmt, ...)
 	vsnprintf(d->why, sizeof(d->why), fmt, ap);
 	va_end(ap);
 	return err;
-}
-
-/* ---- paths ---- */
-
-/* Without "//", "/./", "/../" and a slash at the end. For paths that do not exist (yet). */
-static char *normal_path(const char *path)
-{
-	char *out = malloc(strlen(path) + 2);
-	size_t len = 0;
-
-	if (!out)
-		return NULL;
-	while (*path) {
-		size_t n = strcspn(path, "/");
-
-		if (n == 2 && path[0] == '.' && path[1] == '.') {
-			while (len > 0 && out[--len] != '/')
-				;
-		} else if (n > 0 && !(n == 1 && path[0] == '.')) {
-			out[len++] = '/';
-			memcpy(out + len, path, n);
-			len += n;
-		}
-		path += n;
-		path += *path == '/';
-	}
-	if (len == 0)
-		out[len++] = '/';
-	out[len] = '\0';
-	return out;
-}
-
-static char *resolve_path(const char *path)
-{
-	char *real = realpath(path, NULL);
-
-	return real ? real : normal_path(path);
-}
-
-/* @path is @dir or below it. */
-static bool path_within(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	if (len == 1)
-		return true;
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
-static bool same_directory(const struct discover_path *a, const struct discover_path *b)
-{
-	if (strcmp(a->path, b->path) == 0)
-		return true;
-	return a->has_id && b->has_id && a->dev == b->dev && a->ino == b->ino;
-}
-
-static void take_id(struct discover_path *at)
-{
-	struct stat st;
-
-	at->has_id = stat(at->path, &st) == 0;
-	if (at->has_id) {
-		at->dev = st.st_dev;
-		at->ino = st.st_ino;
-	}
-}
-
-static int check_pair(struct discovery *d, const struct discover_path *a, const struct discover_path *b)
-{
-	if (same_directory(a, b)) {
-		if (strcmp(a->path, b->path) == 0)
-			return discover_refuse(d, -EINVAL, "shard %s is listed twice; list each directory once",
-					       a->path);
-		return discover_refuse(d, -EINVAL, "shards %s and %s are the same directory; list each directory once",
-				       a->path, b->path);
-	}
-	if (path_within(a->path, b->path))
-		return discover_refuse(d, -EINVAL, "shard %s lies within shard %s; put them side by side", a->path,
-				       b->path);
-	if (path_within(b->path, a->path))
-		return discover_refuse(d, -EINVAL, "shard %s lies within shard %s; put them side by side", b->path,
-				       a->path);
-	return 0;
-}
-
-static int check_mountpoint(struct discovery *d, const char *mountpoint)
-{
-	for (unsigned i = 0; i < d->nr; i++) {
-		const char *path = d->at[i].path;
-
-		if (path_within(path, mountpoint))
-			return discover_refuse(d, -EINVAL,
-					       "shard %s lies within the mountpoint %s and would be hidden by it; use "
-					       "a directory elsewhere", path, mountpoint);
-		if (path_within(mountpoint, path))
-			return discover_refuse(d, -EINVAL,
-					       "the mountpoint %s lies within shard %s; mount elsewhere", mountpoint,
-					       path);
-	}
-	return 0;
-}
-
-static int check_paths(struct discovery *d)
-{
-	AUTO_FREE char *mountpoint = NULL;
-	int err = 0;
-
-	for (unsigned i = 0; i < d->nr; i++)
-		take_id(&d->at[i]);
-	for (unsigned i = 0; i < d->nr; i++) {
-		for (unsigned j = 0; !err && j < i; j++)
-			err = check_pair(d, &d->at[j], &d->at[i]);
-	}
-	if (err || !d->params->mountpoint)
-		return err;
-	mountpoint = resolve_path(d->params->mountpoint);
-	return mountpoint ? check_mountpoint(d, mountpoint) : -ENOMEM;
-}
-
-static int take_paths(struct discovery *d)
-{
-	const struct raid_params *p = d->params;
-
-	if (p->nr_paths < 1 || p->nr_paths > SHARD_MAX)
-		return discover_refuse(d, -EINVAL, "%u shards are given; give 1 to %d directories", p->nr_paths,
-				       SHARD_MAX);
-	for (unsigned i = 0; i < p->nr_paths; i++) {
-		if (p->paths[i][0] != '/')
-			return discover_refuse(d, -EINVAL, "shard '%s' is no absolute path; let it begin with /",
-					       p->paths[i]);
-		d->at[i].path = resolve_path(p->paths[i]);
-		if (!d->at[i].path)
-			return -ENOMEM;
-		d->nr++;
-	}
-	return check_paths(d);
 }
 
 /* ---- what is there ---- */
@@ -211,16 +73,19 @@ static int look_refuse(struct discovery *d, const struct discover_path *at)
 	case -ENOMEM:
 		return -ENOMEM;
 	case -ENOTDIR:
-		return discover_refuse(d, at->err, "shard %s is not a directory; give a directory", at->path);
+		return discover_refuse(d, at->err, "shard %s is not a directory; give a directory",
+				       at->path);
 	case -EACCES:
 	case -EPERM:
-		return discover_refuse(d, at->err,
-				       "shard %s cannot be opened: %s; let it belong to the user who mounts", at->path,
-				       strerror(-at->err));
+		return discover_refuse(
+			d, at->err,
+			"shard %s cannot be opened: %s; let it belong to the user who mounts",
+			at->path, strerror(-at->err));
 	case -EPROTONOSUPPORT:
-		return discover_refuse(d, at->err,
-				       "shard %s was written by a newer matfs than this one (%s); use that one",
-				       at->path, "its superblock's version is higher");
+		return discover_refuse(
+			d, at->err,
+			"shard %s was written by a newer matfs than this one (%s); use that one",
+			at->path, "its superblock's version is higher");
 	default:
 		return 0;
 	}
@@ -262,7 +127,8 @@ static bool is_shard(const struct discovery *d, const struct discover_path *at)
 {
 	if (at->kind == DISCOVER_SHARD)
 		return true;
-	return at->kind == DISCOVER_HALF && d->newest && memcmp(at->super->uuid, d->newest->uuid, RAID_UUID_LEN) == 0;
+	return at->kind == DISCOVER_HALF && d->newest &&
+	       memcmp(at->super->uuid, d->newest->uuid, RAID_UUID_LEN) == 0;
 }
 
 static void uuid_text(const uint8_t *uuid, char out[37])
@@ -276,23 +142,29 @@ static void uuid_text(const uint8_t *uuid, char out[37])
 	}
 }
 
-static int check_same_volume(struct discovery *d, const struct discover_path *at, const struct discover_path *first)
+static int check_same_volume(struct discovery *d, const struct discover_path *at,
+			     const struct discover_path *first)
 {
 	char a[37], b[37];
 
 	if (memcmp(at->super->uuid, first->super->uuid, RAID_UUID_LEN) == 0) {
 		if (memcmp(&at->super->geo, &first->super->geo, sizeof(at->super->geo)) != 0)
 			return discover_refuse(d, -EINVAL,
-					       "the superblocks of shards %s and %s disagree about the geometry (raid%u "
-					       "of %u and raid%u of %u); leave out the wrong one", at->path, first->path,
-					       at->super->geo.level, at->super->geo.nr_shards, first->super->geo.level,
+					       "the superblocks of shards %s and %s disagree about "
+					       "the geometry (raid%u "
+					       "of %u and raid%u of %u); leave out the wrong one",
+					       at->path, first->path, at->super->geo.level,
+					       at->super->geo.nr_shards, first->super->geo.level,
 					       first->super->geo.nr_shards);
 		return 0;
 	}
 	uuid_text(at->super->uuid, a);
 	uuid_text(first->super->uuid, b);
-	return discover_refuse(d, -EINVAL, "shard %s belongs to another volume (%s) than shard %s (%s); list the shards "
-			       "of one", at->path, a, first->path, b);
+	return discover_refuse(
+		d, -EINVAL,
+		"shard %s belongs to another volume (%s) than shard %s (%s); list the shards "
+		"of one",
+		at->path, a, first->path, b);
 }
 
 /* Fill d->newest and d->of_shard. */
@@ -305,7 +177,8 @@ static int gather(struct discovery *d)
 	for (unsigned i = 0; i < SHARD_MAX; i++)
 		d->of_shard[i] = -1;
 	for (unsigned i = 0; i < d->nr; i++) {
-		if (d->at[i].kind == DISCOVER_SHARD && (!first || super_newer(d->at[i].super, d->newest))) {
+		if (d->at[i].kind == DISCOVER_SHARD &&
+		    (!first || super_newer(d->at[i].super, d->newest))) {
 			first = first ? first : &d->at[i];
 			d->newest = d->at[i].super;
 		}
@@ -321,12 +194,18 @@ static int gather(struct discovery *d)
 			break;
 		idx = at->super->idx;
 		if (d->of_shard[idx] >= 0)
-			return discover_refuse(d, -EINVAL, "shards %s and %s are both shard %u of the volume, one is a "
-					       "copy; leave out the older one", d->at[d->of_shard[idx]].path, at->path,
-					       idx);
-		if (memcmp(at->super->shard_uuid[idx], d->newest->shard_uuid[idx], RAID_UUID_LEN) != 0)
-			return discover_refuse(d, -EINVAL, "shard %s was replaced as shard %u of the volume; leave it "
-					       "out and list the new one", at->path, idx);
+			return discover_refuse(
+				d, -EINVAL,
+				"shards %s and %s are both shard %u of the volume, one is a "
+				"copy; leave out the older one",
+				d->at[d->of_shard[idx]].path, at->path, idx);
+		if (memcmp(at->super->shard_uuid[idx], d->newest->shard_uuid[idx], RAID_UUID_LEN) !=
+		    0)
+			return discover_refuse(
+				d, -EINVAL,
+				"shard %s was replaced as shard %u of the volume; leave it "
+				"out and list the new one",
+				at->path, idx);
 		d->of_shard[idx] = (int)i;
 	}
 	if (d->newest)
@@ -373,7 +252,7 @@ static int look_and_wait(struct discovery *d)
 	int err = look_all(d, false);
 
 	while (!err && incomplete(d) && mono_ns() < deadline) {
-		const struct timespec pause = { .tv_nsec = POLL_NS };
+		const struct timespec pause = {.tv_nsec = POLL_NS};
 
 		if (!said)
 			log_note("waiting up to %u s for missing shards", d->params->wait_s);
@@ -382,7 +261,7 @@ static int look_and_wait(struct discovery *d)
 		err = look_all(d, true);
 	}
 	/* What lies where may have changed while waiting. */
-	return !err && said ? check_paths(d) : err;
+	return !err && said ? discover_check_paths(d) : err;
 }
 
 /* ---- a volume that is there ---- */
@@ -392,16 +271,24 @@ static int check_geometry(struct discovery *d)
 	const struct raid_geometry *want = &d->params->want, *have = &d->geo;
 
 	if (want->level != RAID_LEVEL_ANY && want->level != have->level)
-		return discover_refuse(d, -EINVAL, "raid=%u was asked for, but the volume of shard %s is raid%u; leave "
-				       "raid= out", want->level, d->at[d->of_shard[d->newest->idx]].path, have->level);
+		return discover_refuse(
+			d, -EINVAL,
+			"raid=%u was asked for, but the volume of shard %s is raid%u; leave "
+			"raid= out",
+			want->level, d->at[d->of_shard[d->newest->idx]].path, have->level);
 	if (want->level == 1 && want->copies > 0 && want->copies != have->copies)
-		return discover_refuse(d, -EINVAL, "copies=%u was asked for, but the volume of shard %s keeps %u; leave "
-				       "copies= out", want->copies, d->at[d->of_shard[d->newest->idx]].path,
-				       have->copies);
+		return discover_refuse(
+			d, -EINVAL,
+			"copies=%u was asked for, but the volume of shard %s keeps %u; leave "
+			"copies= out",
+			want->copies, d->at[d->of_shard[d->newest->idx]].path, have->copies);
 	if (want->extent_len > 0 && want->extent_len != have->extent_len)
-		return discover_refuse(d, -EINVAL, "extent=%u was asked for, but the volume of shard %s has %u; leave "
-				       "extent= out", want->extent_len, d->at[d->of_shard[d->newest->idx]].path,
-				       have->extent_len);
+		return discover_refuse(
+			d, -EINVAL,
+			"extent=%u was asked for, but the volume of shard %s has %u; leave "
+			"extent= out",
+			want->extent_len, d->at[d->of_shard[d->newest->idx]].path,
+			have->extent_len);
 	return 0;
 }
 
@@ -414,7 +301,8 @@ static const char *kind_text(const struct discover_path *at)
 	case DISCOVER_EMPTY:
 		return "is empty";
 	case DISCOVER_DAMAGED:
-		return at->err == -EBADMSG ? "has damaged superblocks" : "has unreadable superblocks";
+		return at->err == -EBADMSG ? "has damaged superblocks"
+					   : "has unreadable superblocks";
 	default:
 		return "holds other files";
 	}
@@ -431,12 +319,13 @@ static void describe_missing(const struct discovery *d, char *buf, size_t len)
 
 		if (d->of_shard[i] >= 0)
 			continue;
-		pos += (size_t)snprintf(buf + pos, len - pos, "%sshard %u, last seen at %s", pos ? "; " : "", i,
-					last[0] ? last : "an unknown place");
+		pos += (size_t)snprintf(buf + pos, len - pos, "%sshard %u, last seen at %s",
+					pos ? "; " : "", i, last[0] ? last : "an unknown place");
 	}
 	for (unsigned i = 0; i < d->nr && pos < len; i++) {
 		if (!is_shard(d, &d->at[i]))
-			pos += (size_t)snprintf(buf + pos, len - pos, "; %s %s", d->at[i].path, kind_text(&d->at[i]));
+			pos += (size_t)snprintf(buf + pos, len - pos, "; %s %s", d->at[i].path,
+						kind_text(&d->at[i]));
 	}
 }
 
@@ -447,12 +336,17 @@ int discover_enough(struct discovery *d, unsigned nr_lost, const char *what)
 	if (!nr_lost || d->params->salvage)
 		return 0;
 	if (nr_lost > parity)
-		return discover_refuse(d, -ENODEV, "%u of %u shards missing, raid%u bears %u: %s; bring them back, or "
-				       "mount with salvage to read what is left", nr_lost, d->geo.nr_shards,
-				       d->geo.level, parity, what);
+		return discover_refuse(
+			d, -ENODEV,
+			"%u of %u shards missing, raid%u bears %u: %s; bring them back, or "
+			"mount with salvage to read what is left",
+			nr_lost, d->geo.nr_shards, d->geo.level, parity, what);
 	if (!d->params->degraded)
-		return discover_refuse(d, -ENODEV, "%u of %u shards missing: %s; bring it back, or mount with degraded "
-				       "to go on without it", nr_lost, d->geo.nr_shards, what);
+		return discover_refuse(
+			d, -ENODEV,
+			"%u of %u shards missing: %s; bring it back, or mount with degraded "
+			"to go on without it",
+			nr_lost, d->geo.nr_shards, what);
 	return 0;
 }
 
@@ -468,8 +362,11 @@ static int check_volume(struct discovery *d)
 		const struct discover_path *at = &d->at[i];
 
 		if (!is_shard(d, at))
-			return discover_refuse(d, -EINVAL, "%s %s and is none of the volume's %u shards, which are all "
-					       "there; leave it out", at->path, kind_text(at), d->geo.nr_shards);
+			return discover_refuse(
+				d, -EINVAL,
+				"%s %s and is none of the volume's %u shards, which are all "
+				"there; leave it out",
+				at->path, kind_text(at), d->geo.nr_shards);
 	}
 	describe_missing(d, what, sizeof(what));
 	err = discover_enough(d, missing, what);
@@ -482,31 +379,41 @@ static int check_volume(struct discovery *d)
 
 static int choose_geometry(struct discovery *d)
 {
-	static const uint8_t least[7] = { [0] = 1, [1] = 2, [5] = 3, [6] = 4 };
+	static const uint8_t least[7] = {[0] = 1, [1] = 2, [5] = 3, [6] = 4};
 	const struct raid_geometry *want = &d->params->want;
 	struct raid_geometry *g = &d->geo;
 	unsigned need;
 
-	*g = (struct raid_geometry){ .level = want->level, .copies = 1, .nr_shards = (uint8_t)d->nr,
-				     .extent_len = want->extent_len ? want->extent_len : (uint32_t)MIB };
+	*g = (struct raid_geometry){.level = want->level,
+				    .copies = 1,
+				    .nr_shards = (uint8_t)d->nr,
+				    .extent_len =
+					    want->extent_len ? want->extent_len : (uint32_t)MIB};
 	if (g->level == RAID_LEVEL_ANY)
 		g->level = d->nr >= 3 ? 5 : d->nr == 2 ? 1 : 0;
 	if (g->level >= ARRAY_LEN(least) || !least[g->level])
-		return discover_refuse(d, -EINVAL, "raid=%u is unknown; take 0, 1, 5 or 6", g->level);
-	if (g->extent_len < 256 * KIB || g->extent_len > 4 * MIB || (g->extent_len & (g->extent_len - 1)))
-		return discover_refuse(d, -EINVAL, "extent=%u is not possible; take a power of two from 256K to 4M",
-				       g->extent_len);
+		return discover_refuse(d, -EINVAL, "raid=%u is unknown; take 0, 1, 5 or 6",
+				       g->level);
+	if (g->extent_len < 256 * KIB || g->extent_len > 4 * MIB ||
+	    (g->extent_len & (g->extent_len - 1)))
+		return discover_refuse(
+			d, -EINVAL,
+			"extent=%u is not possible; take a power of two from 256K to 4M",
+			g->extent_len);
 	need = least[g->level];
 	if (g->level == 1) {
 		g->copies = want->copies ? want->copies : 2;
 		need = g->copies;
 		if (g->copies < 2 || g->copies > STRIPE_WIDTH_MAX)
-			return discover_refuse(d, -EINVAL, "copies=%u is not possible; take 2 to %d", g->copies,
+			return discover_refuse(d, -EINVAL,
+					       "copies=%u is not possible; take 2 to %d", g->copies,
 					       STRIPE_WIDTH_MAX);
 	}
 	if (d->nr < need)
-		return discover_refuse(d, -EINVAL, "raid%u%s needs %u shards, %u given; add shards or take another level",
-				       g->level, g->level == 1 ? " with these copies" : "", need, d->nr);
+		return discover_refuse(
+			d, -EINVAL,
+			"raid%u%s needs %u shards, %u given; add shards or take another level",
+			g->level, g->level == 1 ? " with these copies" : "", need, d->nr);
 	return 0;
 }
 
@@ -519,21 +426,28 @@ static int check_create(struct discovery *d)
 
 		half |= at->kind == DISCOVER_HALF;
 		if (at->kind == DISCOVER_ABSENT)
-			return discover_refuse(d, at->err, "shard %s %s (%s); make the directory or correct the path",
-					       at->path, kind_text(at), strerror(-at->err));
+			return discover_refuse(
+				d, at->err,
+				"shard %s %s (%s); make the directory or correct the path",
+				at->path, kind_text(at), strerror(-at->err));
 		if (at->kind == DISCOVER_DAMAGED)
-			return discover_refuse(d, at->err == -EBADMSG ? -EBADMSG : -EIO,
-					       "shard %s %s; nothing was changed; mount with the other shards and "
-					       "degraded, or give an empty directory", at->path, kind_text(at));
+			return discover_refuse(
+				d, at->err == -EBADMSG ? -EBADMSG : -EIO,
+				"shard %s %s; nothing was changed; mount with the other shards and "
+				"degraded, or give an empty directory",
+				at->path, kind_text(at));
 		if (at->kind == DISCOVER_FOREIGN)
-			return discover_refuse(d, -ENOTEMPTY, "%s is not empty and no shard; give an empty directory",
-					       at->path);
+			return discover_refuse(
+				d, -ENOTEMPTY,
+				"%s is not empty and no shard; give an empty directory", at->path);
 	}
 	if (!d->params->create || d->rdonly)
-		return discover_refuse(d, -ENOENT, half ? "the volume of shard %s was never finished: its creation was "
-							  "interrupted; mount it for writing to create it anew"
-							: "there is no volume at %s; mount it for writing to create one",
-				       d->at[0].path);
+		return discover_refuse(
+			d, -ENOENT,
+			half ? "the volume of shard %s was never finished: its creation was "
+			       "interrupted; mount it for writing to create it anew"
+			     : "there is no volume at %s; mount it for writing to create one",
+			d->at[0].path);
 	d->create = true;
 	return choose_geometry(d);
 }
@@ -547,18 +461,23 @@ static int lock_shard(struct discovery *d, struct discover_path *at)
 	int err;
 
 	gethostname(host, sizeof(host) - 1);
-	snprintf(owner, sizeof(owner), "process %d on %s%s%s", (int)getpid(), host[0] ? host : "this machine",
-		 d->params->mountpoint ? ", mounted at " : "", d->params->mountpoint ? d->params->mountpoint : "");
+	snprintf(owner, sizeof(owner), "process %d on %s%s%s", (int)getpid(),
+		 host[0] ? host : "this machine", d->params->mountpoint ? ", mounted at " : "",
+		 d->params->mountpoint ? d->params->mountpoint : "");
 	err = ops->lock(at->store, !d->rdonly, owner, other, sizeof(other));
 	if (err == -EBUSY)
-		return discover_refuse(d, err, "shard %s is in use by %s; unmount it there first", at->path,
-				       other[0] ? other : "another mount");
+		return discover_refuse(d, err, "shard %s is in use by %s; unmount it there first",
+				       at->path, other[0] ? other : "another mount");
 	if (err == -EROFS || err == -EACCES || err == -EPERM)
-		return discover_refuse(d, err, "shard %s is not writable: %s; mount with ro, or let it belong to the "
-				       "user who mounts", at->path, strerror(-err));
+		return discover_refuse(
+			d, err,
+			"shard %s is not writable: %s; mount with ro, or let it belong to the "
+			"user who mounts",
+			at->path, strerror(-err));
 	if (err)
-		return discover_refuse(d, err, "shard %s cannot be locked: %s; use a file system with locks", at->path,
-				       strerror(-err));
+		return discover_refuse(
+			d, err, "shard %s cannot be locked: %s; use a file system with locks",
+			at->path, strerror(-err));
 	return 0;
 }
 
@@ -572,10 +491,12 @@ static int look_again(struct discovery *d, struct discover_path *at)
 		return -ENOMEM;
 	*before = *at->super;
 	classify(d, at);
-	if (at->kind != kind || (at->super->generation != before->generation && kind == DISCOVER_HALF) ||
+	if (at->kind != kind ||
+	    (at->super->generation != before->generation && kind == DISCOVER_HALF) ||
 	    (kind == DISCOVER_SHARD && (at->super->idx != before->idx ||
 					memcmp(at->super->uuid, before->uuid, RAID_UUID_LEN) != 0)))
-		return discover_refuse(d, -EBUSY, "shard %s was changed by another mount just now; try again",
+		return discover_refuse(d, -EBUSY,
+				       "shard %s was changed by another mount just now; try again",
 				       at->path);
 	return 0;
 }
@@ -585,13 +506,20 @@ static int probe_shard(struct discovery *d, struct discover_path *at)
 	int err = d->params->ops->probe(at->store);
 
 	if (err == -EOPNOTSUPP)
-		return discover_refuse(d, err, "the file system of shard %s cannot punch holes into files; use ext4, xfs, "
-				       "btrfs or tmpfs", at->path);
+		return discover_refuse(
+			d, err,
+			"the file system of shard %s cannot punch holes into files; use ext4, xfs, "
+			"btrfs or tmpfs",
+			at->path);
 	if (err == -EROFS || err == -EACCES || err == -EPERM)
-		return discover_refuse(d, err, "shard %s is not writable: %s; mount with ro, or let it belong to the "
-				       "user who mounts", at->path, strerror(-err));
+		return discover_refuse(
+			d, err,
+			"shard %s is not writable: %s; mount with ro, or let it belong to the "
+			"user who mounts",
+			at->path, strerror(-err));
 	if (err)
-		return discover_refuse(d, err, "shard %s cannot be written to: %s", at->path, strerror(-err));
+		return discover_refuse(d, err, "shard %s cannot be written to: %s", at->path,
+				       strerror(-err));
 	return 0;
 }
 
@@ -623,8 +551,8 @@ int discover(struct discovery *d, const struct raid_params *p)
 {
 	int err;
 
-	*d = (struct discovery){ .params = p, .rdonly = p->rdonly || p->salvage };
-	err = take_paths(d);
+	*d = (struct discovery){.params = p, .rdonly = p->rdonly || p->salvage};
+	err = discover_take_paths(d);
 	if (!err)
 		err = look_and_wait(d);
 	if (!err)

@@ -41,10 +41,10 @@ struct discovery {
 	bool rdonly;
 	struct discover_path at[SHARD_MAX];
 	unsigned nr;
-	bool create;		     /* there is no volume; make one */
-	struct raid_geometry geo;    /* that it has, or shall have */
-	const struct super *newest;  /* of at[], when there is a volume */
-	int of_shard[SHARD_MAX];     /* at[] by position in the volume; -1: missing */
+	bool create;		    /* there is no volume; make one */
+	struct raid_geometry geo;   /* that it has, or shall have */
+	const struct super *newest; /* of at[], when there is a volume */
+	int of_shard[SHARD_MAX];    /* at[] by position in the volume; -1: missing */
 	char why[512];
 };
 
@@ -53,8 +53,13 @@ struct discovery {
 int discover(struct discovery *d, const struct raid_params *p);
 void discover_fini(struct discovery *d);
 
+/* In discover_path.c: fill at[].path from the parameters, and check them; check them again after a while. */
+int discover_take_paths(struct discovery *d);
+int discover_check_paths(struct discovery *d);
+
 /* Set d->why and return @err. */
-int discover_refuse(struct discovery *d, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int discover_refuse(struct discovery *d, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* May the volume be used as asked, with @nr_lost of its shards not there? @what: which, for the message. */
 int discover_enough(struct discovery *d, unsigned nr_lost, const char *what);

@@ -5,9 +5,9 @@
 
 #include "raid/raid.h"
 
-#define IMAGE_VERSION	1
-#define IMAGE_HEAD_LEN	4096
-#define IMAGE_FRAME_MAX ((size_t)MIB) /* with its head */
+#define IMAGE_VERSION	 1
+#define IMAGE_HEAD_LEN	 4096
+#define IMAGE_FRAME_MAX	 ((size_t)MIB) /* with its head */
 #define IMAGE_FRAME_HEAD 32
 
 struct image_head {

@@ -9,7 +9,7 @@
  * Opening one for writing changes something for the first time after all has been checked and read:
  *   1. superblocks without SUPER_CLEAN                         not clean: the caller looks at everything
  *   2. logs brought to the same end (replica_align())          the same log, fewer differences
- *   3. where too few shards have the log, the stale ones rejoin  see replica.c
+ *   3. where too few shards have the log, the stale ones rejoin  see rejoin.c
  *   4. segments found, free space counted */
 #include "raid/raid.h"
 
@@ -18,6 +18,7 @@
 #include <sys/random.h>
 
 #include "conf/log.h"
+#include "raid/append.h"
 #include "raid/discover.h"
 #include "raid/image.h"
 #include "raid/replica.h"
@@ -42,7 +43,7 @@ static int new_super(const struct discovery *d, struct super *sb)
 	sb->geo = d->geo;
 	sb->created_ns = clock_ns(CLOCK_REALTIME);
 	sb->nr_epochs = 1;
-	sb->epoch[0] = (struct super_epoch){ .epoch = 1, .members = all, .first_seq = 1 };
+	sb->epoch[0] = (struct super_epoch){.epoch = 1, .members = all, .first_seq = 1};
 	err = random_bytes(sb->uuid, sizeof(sb->uuid));
 	if (!err)
 		err = random_bytes(&sb->epoch[0].nonce, sizeof(sb->epoch[0].nonce));
@@ -64,8 +65,11 @@ static int store_all(struct discovery *d, uint64_t generation, uint32_t flags)
 		sb->flags = flags;
 		err = super_store(d->params->ops, d->at[i].store, sb);
 		if (err)
-			discover_refuse(d, err, "shard %s: the superblock cannot be written: %s; mend the disk or give "
-					"another directory", d->at[i].path, strerror(-err));
+			discover_refuse(d, err,
+					"shard %s: the superblock cannot be written: %s; mend the "
+					"disk or give "
+					"another directory",
+					d->at[i].path, strerror(-err));
 	}
 	return err;
 }
@@ -84,8 +88,8 @@ static int make_all_dirs(struct discovery *d)
 	for (unsigned i = 0; !err && i < d->nr; i++) {
 		err = make_dirs(d->params->ops, d->at[i].store);
 		if (err)
-			discover_refuse(d, err, "shard %s: no directory can be made in it: %s", d->at[i].path,
-					strerror(-err));
+			discover_refuse(d, err, "shard %s: no directory can be made in it: %s",
+					d->at[i].path, strerror(-err));
 	}
 	return err;
 }
@@ -174,12 +178,13 @@ static void describe_set(const struct raid *r, uint64_t mask, char *buf, size_t 
 	buf[0] = '\0';
 	for (unsigned i = 0; i < r->geo.nr_shards && pos < len; i++) {
 		if (mask >> i & 1)
-			pos += (size_t)snprintf(buf + pos, len - pos, "%s%u (%s)", pos ? ", " : "", i,
-						r->shard[i].path);
+			pos += (size_t)snprintf(buf + pos, len - pos, "%s%u (%s)", pos ? ", " : "",
+						i, r->shard[i].path);
 	}
 }
 
-static int refuse_log(struct discovery *d, const struct raid *r, const struct replica_found *f, int err)
+static int refuse_log(struct discovery *d, const struct raid *r, const struct replica_found *f,
+		      int err)
 {
 	char a[160], b[160];
 
@@ -187,17 +192,25 @@ static int refuse_log(struct discovery *d, const struct raid *r, const struct re
 	case -ESTALE:
 		describe_set(r, f->side[0], a, sizeof(a));
 		describe_set(r, f->side[1], b, sizeof(b));
-		return discover_refuse(d, err, "the volume was written separately on shards %s and on shards %s, each "
-				       "time without the others; decide which to keep and leave the others out "
-				       "(degraded)", a, b);
+		return discover_refuse(
+			d, err,
+			"the volume was written separately on shards %s and on shards %s, each "
+			"time without the others; decide which to keep and leave the others out "
+			"(degraded)",
+			a, b);
 	case -EBADMSG:
-		return discover_refuse(d, err, "the end of the log is damaged on every shard that is there; bring back "
-				       "missing shards, or mount with salvage to read what is left");
+		return discover_refuse(
+			d, err,
+			"the end of the log is damaged on every shard that is there; bring back "
+			"missing shards, or mount with salvage to read what is left");
 	case -ENODATA:
-		return discover_refuse(d, err, "only shards that were being brought up to date are there, their logs are "
-				       "not whole; bring back the other shards");
+		return discover_refuse(
+			d, err,
+			"only shards that were being brought up to date are there, their logs are "
+			"not whole; bring back the other shards");
 	case -EPROTONOSUPPORT:
-		return discover_refuse(d, err, "the log was written by a newer matfs than this one; use that one");
+		return discover_refuse(
+			d, err, "the log was written by a newer matfs than this one; use that one");
 	default:
 		return discover_refuse(d, err, "the log cannot be read: %s", strerror(-err));
 	}
@@ -216,13 +229,18 @@ static int check_clean(struct discovery *d, struct raid *r, uint64_t online)
 		if (!(online >> i & 1))
 			continue;
 		first = first ? first : sb;
-		if (!(sb->flags & SUPER_CLEAN) || sb->clean_nonce != first->clean_nonce || sb->clean_seq != last)
+		if (!(sb->flags & SUPER_CLEAN) || sb->clean_nonce != first->clean_nonce ||
+		    sb->clean_seq != last)
 			r->was_clean = r->created;
 		if (sb->flags & SUPER_CLEAN && sb->clean_seq > last && !d->params->salvage)
-			return discover_refuse(d, -EBADMSG, "the end of the log is lost: shard %s was stopped at batch "
-					       "%llu, the log ends at %llu; bring back missing shards, or mount with "
-					       "salvage to read what is left", r->shard[i].path,
-					       (unsigned long long)sb->clean_seq, (unsigned long long)last);
+			return discover_refuse(
+				d, -EBADMSG,
+				"the end of the log is lost: shard %s was stopped at batch "
+				"%llu, the log ends at %llu; bring back missing shards, or mount "
+				"with "
+				"salvage to read what is left",
+				r->shard[i].path, (unsigned long long)sb->clean_seq,
+				(unsigned long long)last);
 	}
 	return 0;
 }
@@ -239,13 +257,17 @@ static void set_states(struct raid *r, const struct replica_found *f)
 		else if (f->unreadable >> i & 1)
 			atomic_store(&s->state, SHARD_FAILED);
 		if (f->unreadable >> i & 1) {
-			snprintf(s->reason, sizeof(s->reason), "reading the log: %s", strerror(-f->err));
-			log_error("shard %u (%s): its log cannot be read: %s; the volume goes on without it", i,
-				  s->path, strerror(-f->err));
+			snprintf(s->reason, sizeof(s->reason), "reading the log: %s",
+				 strerror(-f->err));
+			log_error("shard %u (%s): its log cannot be read: %s; the volume goes on "
+				  "without it",
+				  i, s->path, strerror(-f->err));
 		}
 		if (f->stale >> i & 1)
-			log_warn("shard %u (%s) missed changes: its data is used, its copy of the metadata is brought "
-				 "up to date by the next checkpoint", i, s->path);
+			log_warn("shard %u (%s) missed changes: its data is used, its copy of the "
+				 "metadata is brought "
+				 "up to date by the next checkpoint",
+				 i, s->path);
 	}
 	atomic_store(&r->online, f->online | f->stale);
 }
@@ -362,8 +384,11 @@ static int open_rest(struct discovery *d, struct raid *r)
 	if (!err)
 		err = space_new(r);
 	if (err && !d->why[0])
-		discover_refuse(d, err, "the volume of shard %s cannot be opened: %s; the messages before this one say "
-				"which shard failed", r->shard[0].path, strerror(-err));
+		discover_refuse(d, err,
+				"the volume of shard %s cannot be opened: %s; the messages before "
+				"this one say "
+				"which shard failed",
+				r->shard[0].path, strerror(-err));
 	return err;
 }
 
@@ -396,7 +421,7 @@ static void mark_clean(struct raid *r)
 {
 	uint64_t nonce;
 
-	if (random_bytes(&nonce, sizeof(nonce)) || replica_settle(r))
+	if (random_bytes(&nonce, sizeof(nonce)) || append_settle(r))
 		return;
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		struct shard *s = &r->shard[i];
@@ -472,7 +497,7 @@ bool raid_wants_checkpoint(struct raid *r)
 
 void raid_stat_get(struct raid *r, struct raid_stat *out)
 {
-	struct raid_stat st = { .engine = r->ops->name };
+	struct raid_stat st = {.engine = r->ops->name};
 	struct replica_stat log;
 
 	replica_stat_get(r, &log);
@@ -495,7 +520,7 @@ void raid_stat_get(struct raid *r, struct raid_stat *out)
 void raid_shard_stat(struct raid *r, unsigned idx, struct shard_stat *out)
 {
 	struct shard *s = &r->shard[idx];
-	struct shard_stat st = { .state = atomic_load(&s->state) };
+	struct shard_stat st = {.state = atomic_load(&s->state)};
 	struct store_space space;
 
 	st.path = s->store ? s->path : NULL;

@@ -30,14 +30,19 @@ static void describe_loss(struct raid *r, int spare, char *buf, size_t len)
 {
 	if (spare < 0 || atomic_load(&r->broken))
 		snprintf(buf, len,
-			 "more shards are lost than raid%u bears: the volume is read-only from now on; bring "
-			 "the shards back and mount again", r->geo.level);
+			 "more shards are lost than raid%u bears: the volume is read-only from now "
+			 "on; bring "
+			 "the shards back and mount again",
+			 r->geo.level);
 	else if (spare == 0)
 		snprintf(buf, len,
-			 "the volume goes on WITHOUT redundancy: the next loss is final; mend the shard and mount "
+			 "the volume goes on WITHOUT redundancy: the next loss is final; mend the "
+			 "shard and mount "
 			 "again");
 	else
-		snprintf(buf, len, "the volume goes on and bears %d more; mend the shard and mount again", spare);
+		snprintf(buf, len,
+			 "the volume goes on and bears %d more; mend the shard and mount again",
+			 spare);
 }
 
 void shard_fail(struct shard *s, int err, const char *what)
@@ -61,7 +66,8 @@ void shard_fail(struct shard *s, int err, const char *what)
 		atomic_store(&r->broken, true);
 	describe_loss(r, spare, loss, sizeof(loss));
 	lock_release(&r->lock);
-	log_error("shard %u (%s) FAILED and is out: %s: %s; %s", s->idx, s->path, what, strerror(-err), loss);
+	log_error("shard %u (%s) FAILED and is out: %s: %s; %s", s->idx, s->path, what,
+		  strerror(-err), loss);
 }
 
 /* The shard itself is gone, not just what was asked for. */
@@ -98,8 +104,8 @@ bool shard_error(struct shard *s, int err, bool write, const char *what)
 		return true;
 	}
 	atomic_fetch_add(&s->nr_errors, 1);
-	log_warn("shard %u (%s): %s: %s; the other shards answered in its place", s->idx, s->path, what,
-		 strerror(-err));
+	log_warn("shard %u (%s): %s: %s; the other shards answered in its place", s->idx, s->path,
+		 what, strerror(-err));
 	return false;
 }
 

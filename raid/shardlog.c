@@ -42,7 +42,7 @@ bool shardlog_name_parse(const char *name, uint64_t *seq)
 
 void shardlog_init(struct shardlog *l, struct shard *s)
 {
-	*l = (struct shardlog){ .shard = s };
+	*l = (struct shardlog){.shard = s};
 }
 
 static void shardlog_close_cur(struct shardlog *l)
@@ -88,7 +88,7 @@ static int file_insert(struct shardlog *l, uint64_t first)
 	while (at > 0 && l->file[at - 1].first > first)
 		at--;
 	memmove(l->file + at + 1, l->file + at, (l->nr - at) * sizeof(*l->file));
-	l->file[at] = (struct shardlog_file){ .first = first };
+	l->file[at] = (struct shardlog_file){.first = first};
 	l->nr++;
 	return 0;
 }
@@ -134,10 +134,11 @@ static int list_entry(void *arg, const char *entry)
 	return shardlog_name_parse(entry, &first) && first > 0 ? file_insert(l, first) : 0;
 }
 
-static int store_read(const struct store_ops *ops, struct store_file *f, uint64_t off, void *buf, size_t len)
+static int store_read(const struct store_ops *ops, struct store_file *f, uint64_t off, void *buf,
+		      size_t len)
 {
-	struct iovec iov = { buf, len };
-	struct store_io io = { .op = STORE_READ, .file = f, .iov = &iov, .nr_iov = 1, .off = off };
+	struct iovec iov = {buf, len};
+	struct store_io io = {.op = STORE_READ, .file = f, .iov = &iov, .nr_iov = 1, .off = off};
 
 	return ops->run(ops, &io, 1);
 }
@@ -166,8 +167,7 @@ static int scan_found(void *arg, const struct batch *b, uint64_t off)
 	struct scan *s = arg;
 	struct shardlog_file *f = &s->log->file[s->file];
 	const struct chain_entry e = {
-		.b = *b, .shard = (uint8_t)s->log->shard->idx, .file = f->first, .off = off
-	};
+		.b = *b, .shard = (uint8_t)s->log->shard->idx, .file = f->first, .off = off};
 
 	f->end = off + batch_blocks_len(b);
 	f->alloc = f->end;
@@ -178,10 +178,9 @@ static int scan_found(void *arg, const struct batch *b, uint64_t off)
 static int scan_file(struct shardlog *l, unsigned idx, struct chain *c)
 {
 	const struct store_ops *ops = l->shard->raid->ops;
-	struct scan s = { .log = l, .chain = c, .file = idx };
+	struct scan s = {.log = l, .chain = c, .file = idx};
 	struct batch_scan scan = {
-		.uuid = l->shard->raid->uuid, .read = scan_read, .found = scan_found, .arg = &s
-	};
+		.uuid = l->shard->raid->uuid, .read = scan_read, .found = scan_found, .arg = &s};
 	int err = file_open(l, l->file[idx].first, STORE_RDONLY, &s.f);
 
 	if (err)
@@ -253,14 +252,17 @@ int shardlog_read(struct shardlog *l, const struct chain_entry *e, uint8_t **buf
 static const uint8_t zeros[BLOCK_LEN];
 
 /* One batch and its padding. */
-static int put_batch(struct shardlog *l, struct store_file *f, uint64_t off, const uint8_t *buf, size_t len)
+static int put_batch(struct shardlog *l, struct store_file *f, uint64_t off, const uint8_t *buf,
+		     size_t len)
 {
 	const struct store_ops *ops = l->shard->raid->ops;
-	struct iovec iov[2] = { { (void *)(uintptr_t)buf, len },
-				{ (void *)(uintptr_t)zeros, round_up(len, BLOCK_LEN) - len } };
-	struct store_io io = {
-		.op = STORE_WRITE, .file = f, .iov = iov, .nr_iov = iov[1].iov_len ? 2 : 1, .off = off
-	};
+	struct iovec iov[2] = {{(void *)(uintptr_t)buf, len},
+			       {(void *)(uintptr_t)zeros, round_up(len, BLOCK_LEN) - len}};
+	struct store_io io = {.op = STORE_WRITE,
+			      .file = f,
+			      .iov = iov,
+			      .nr_iov = iov[1].iov_len ? 2 : 1,
+			      .off = off};
 
 	return ops->run(ops, &io, 1);
 }
@@ -268,7 +270,7 @@ static int put_batch(struct shardlog *l, struct store_file *f, uint64_t off, con
 static int sync_file(struct shardlog *l, struct store_file *f)
 {
 	const struct store_ops *ops = l->shard->raid->ops;
-	struct store_io io = { .op = STORE_SYNC, .file = f };
+	struct store_io io = {.op = STORE_SYNC, .file = f};
 
 	return ops->run(ops, &io, 1);
 }
@@ -306,7 +308,8 @@ static int place_new(struct shardlog *l, struct shardlog_place *at, uint64_t seq
 }
 
 /* Find where @seq of this shard must have been: behind the batches before it and before those after it. */
-static int place_find(struct shardlog *l, const struct chain *c, struct shardlog_place *at, uint64_t seq, uint64_t len)
+static int place_find(struct shardlog *l, const struct chain *c, struct shardlog_place *at,
+		      uint64_t seq, uint64_t len)
 {
 	struct shardlog_file *f = file_at_most(l, seq);
 
@@ -334,8 +337,8 @@ static int place_find(struct shardlog *l, const struct chain *c, struct shardlog
 	return f->first < seq ? place_new(l, at, seq) : -EIO;
 }
 
-int shardlog_heal(struct shardlog *l, const struct chain *c, struct shardlog_place *at, uint64_t seq, const uint8_t *buf,
-		  size_t len)
+int shardlog_heal(struct shardlog *l, const struct chain *c, struct shardlog_place *at,
+		  uint64_t seq, const uint8_t *buf, size_t len)
 {
 	const struct store_ops *ops = l->shard->raid->ops;
 	uint64_t blocks = round_up(len, BLOCK_LEN);
@@ -409,8 +412,7 @@ int shardlog_tidy(struct shardlog *l)
 			err = sync_file(l, l->cur);
 	}
 	/* Where that cannot be had the next append begins a new file, or says -ENOSPC. */
-	if (!err && f->end < l->file_len &&
-	    !ops->allocate(l->cur, f->end, l->file_len - f->end))
+	if (!err && f->end < l->file_len && !ops->allocate(l->cur, f->end, l->file_len - f->end))
 		f->alloc = l->file_len;
 	return err;
 }

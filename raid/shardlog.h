@@ -44,8 +44,8 @@ struct shardlog_place {
 	uint64_t off, end; /* where the next could go; end: UINT64_MAX at the end of a file */
 	uint64_t dirty;	   /* the file that needs a sync, 0: none */
 };
-int shardlog_heal(struct shardlog *l, const struct chain *c, struct shardlog_place *at, uint64_t seq, const uint8_t *buf,
-		  size_t len);
+int shardlog_heal(struct shardlog *l, const struct chain *c, struct shardlog_place *at,
+		  uint64_t seq, const uint8_t *buf, size_t len);
 /* Make what shardlog_heal() wrote durable. */
 int shardlog_heal_end(struct shardlog *l, struct shardlog_place *at);
 

@@ -112,8 +112,7 @@ static bool super_geometry_ok(const struct raid_geometry *g)
 	case 0:
 		return g->copies == 1;
 	case 1:
-		return g->copies >= 2 && g->copies <= STRIPE_WIDTH_MAX &&
-		       g->copies <= g->nr_shards;
+		return g->copies >= 2 && g->copies <= STRIPE_WIDTH_MAX && g->copies <= g->nr_shards;
 	case 5:
 		return g->copies == 1 && g->nr_shards >= 3;
 	case 6:
@@ -210,8 +209,8 @@ static int super_read_slot(const struct store_ops *ops, struct store *s, unsigne
 			   struct super *out)
 {
 	uint8_t buf[SUPER_LEN];
-	struct iovec iov = { buf, sizeof(buf) };
-	struct store_io io = { .op = STORE_READ, .iov = &iov, .nr_iov = 1 };
+	struct iovec iov = {buf, sizeof(buf)};
+	struct store_io io = {.op = STORE_READ, .iov = &iov, .nr_iov = 1};
 	int err = ops->open(s, super_slot(slot), STORE_RDONLY, &io.file);
 
 	if (err)
@@ -255,9 +254,8 @@ int super_load(const struct store_ops *ops, struct store *s, struct super *out)
 int super_store(const struct store_ops *ops, struct store *s, const struct super *sb)
 {
 	uint8_t buf[SUPER_LEN];
-	struct iovec iov = { buf, sizeof(buf) };
-	struct store_io io[2] = { { .op = STORE_WRITE, .iov = &iov, .nr_iov = 1 },
-				  { .op = STORE_SYNC } };
+	struct iovec iov = {buf, sizeof(buf)};
+	struct store_io io[2] = {{.op = STORE_WRITE, .iov = &iov, .nr_iov = 1}, {.op = STORE_SYNC}};
 	struct store_file *f;
 	int err;
 

@@ -8,10 +8,10 @@
 #include "raid/raid.h"
 #include "raid/store.h"
 
-#define SUPER_LEN	4096
-#define SUPER_VERSION	1
-#define SUPER_EPOCHS	16  /* of the history, the newest */
-#define SUPER_PATH_MAX	256 /* with the NUL */
+#define SUPER_LEN      4096
+#define SUPER_VERSION  1
+#define SUPER_EPOCHS   16  /* of the history, the newest */
+#define SUPER_PATH_MAX 256 /* with the NUL */
 
 enum super_flags {
 	SUPER_CREATED = 1,   /* every shard of the volume has a superblock: the creation is over */
@@ -32,8 +32,8 @@ struct super {
 	struct raid_geometry geo;
 	uint8_t idx; /* which shard this is */
 	uint32_t flags;
-	uint64_t created_ns; /* when the volume was made, real time */
-	uint64_t clean_seq;  /* the last batch of the log at the clean stop, 0: none yet */
+	uint64_t created_ns;  /* when the volume was made, real time */
+	uint64_t clean_seq;   /* the last batch of the log at the clean stop, 0: none yet */
 	uint64_t clean_nonce; /* the same on every shard of one clean stop */
 	unsigned nr_epochs;
 	struct super_epoch epoch[SUPER_EPOCHS]; /* oldest first; the last is the one in force */
