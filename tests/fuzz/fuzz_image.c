@@ -22,7 +22,7 @@ static void seal_frame(uint8_t *p, size_t len, uint64_t nonce)
 static void walk(uint8_t *p, size_t len, uint64_t nonce, bool seal)
 {
 	uint8_t *again = malloc(IMAGE_FRAME_MAX);
-	struct image_frame f = { 0 };
+	struct image_frame f = {0};
 
 	if (!again)
 		abort();

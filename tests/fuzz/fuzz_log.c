@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define SHARDS	4
+#define SHARDS	 4
 #define FILE_MAX (64 * KIB)
 
 struct file {
@@ -36,13 +36,13 @@ static int file_read(void *arg, uint64_t off, uint8_t *buf, size_t len)
 static int file_found(void *arg, const struct batch *b, uint64_t off)
 {
 	struct file *f = arg;
-	const struct chain_entry e = { .b = *b, .shard = f->shard, .file = 1, .off = off };
+	const struct chain_entry e = {.b = *b, .shard = f->shard, .file = 1, .off = off};
 
 	if (off < f->end || off % BLOCK_LEN || off + b->len > f->len)
 		abort();
 	f->end = off + b->len;
 	if (f->super->nr_epochs == 0 || super_last(f->super)->epoch < b->epoch) {
-		const struct super_epoch epoch = { b->epoch, b->nonce, b->members, b->seq };
+		const struct super_epoch epoch = {b->epoch, b->nonce, b->members, b->seq};
 
 		if (f->end % 3)
 			super_epoch_add(f->super, &epoch);
@@ -77,7 +77,8 @@ static void check_chain(const struct chain *c)
 
 		if (before && before->seq >= b->seq)
 			abort();
-		if (before && !c->item[i].gap && (before->sum != b->prev || before->seq + 1 != b->seq))
+		if (before && !c->item[i].gap &&
+		    (before->sum != b->prev || before->seq + 1 != b->seq))
 			abort();
 		if (chain_find(c, b->seq) != &c->item[i])
 			abort();
@@ -110,13 +111,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const uint8_t uuid[RAID_UUID_LEN];
 	static struct super super[SHARDS];
-	struct chain_shard shard[SHARDS] = { { 0 } };
-	struct chain c = { 0 };
+	struct chain_shard shard[SHARDS] = {{0}};
+	struct chain c = {0};
 	unsigned nr = 0, parity = len ? data[0] % 3 : 0;
 
 	while (nr < SHARDS && len >= 4) {
-		struct file f = { .shard = (uint8_t)nr, .chain = &c, .super = &super[nr] };
-		struct batch_scan s = { .uuid = uuid, .read = file_read, .found = file_found, .arg = &f };
+		struct file f = {.shard = (uint8_t)nr, .chain = &c, .super = &super[nr]};
+		struct batch_scan s = {
+			.uuid = uuid, .read = file_read, .found = file_found, .arg = &f};
 		size_t used = take_file(data, len, &f);
 
 		memset(&super[nr], 0, sizeof(super[nr]));
@@ -125,8 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		batch_scan(&s);
 		free(f.buf);
 		if (super[nr].nr_epochs == 0)
-			super_epoch_add(&super[nr], &(struct super_epoch){ 1, 1, 15, 1 });
-		shard[nr] = (struct chain_shard){ .present = true, .source = data[0] < 250, .super = &super[nr] };
+			super_epoch_add(&super[nr], &(struct super_epoch){1, 1, 15, 1});
+		shard[nr] = (struct chain_shard){
+			.present = true, .source = data[0] < 250, .super = &super[nr]};
 		nr++;
 		used = MIN(used, len);
 		data += used;

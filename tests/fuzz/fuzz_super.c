@@ -15,7 +15,8 @@ static void check(const uint8_t *buf, size_t len)
 
 	if (super_decode(buf, len, &sb))
 		return;
-	if (sb.idx >= sb.geo.nr_shards || sb.geo.nr_shards > SHARD_MAX || super_last(&sb)->members == 0)
+	if (sb.idx >= sb.geo.nr_shards || sb.geo.nr_shards > SHARD_MAX ||
+	    super_last(&sb)->members == 0)
 		abort();
 	super_encode(&sb, out);
 	if (super_decode(out, sizeof(out), &again))
@@ -27,7 +28,7 @@ static void check(const uint8_t *buf, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	uint8_t buf[SUPER_LEN] = { 0 };
+	uint8_t buf[SUPER_LEN] = {0};
 
 	check(data, len);
 	/* Once more with a right checksum, or nothing behind it is ever reached. */

@@ -10,21 +10,26 @@
 #include "raid/batch.h"
 #include "tests/support/golden.h"
 
-static const uint8_t uuid[RAID_UUID_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+static const uint8_t uuid[RAID_UUID_LEN] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
 /* A batch of @len payload bytes at @at; returns the bytes it takes. */
 static size_t put(uint8_t *at, uint64_t seq, uint32_t len, struct batch *out)
 {
-	struct batch b = { .len = BATCH_HEAD_LEN + len, .flags = 0, .seq = seq, .epoch = 3, .nonce = 0xabcdef,
-			   .members = 5, .prev = 0x1234567890 + seq };
+	struct batch b = {.len = BATCH_HEAD_LEN + len,
+			  .flags = 0,
+			  .seq = seq,
+			  .epoch = 3,
+			  .nonce = 0xabcdef,
+			  .members = 5,
+			  .prev = 0x1234567890 + seq};
 	struct iovec iov[2];
 
 	memcpy(b.uuid, uuid, sizeof(uuid));
 	for (uint32_t i = 0; i < len; i++)
 		at[BATCH_HEAD_LEN + i] = (uint8_t)(seq + i);
 	/* In two pieces: the sum is of the bytes, not of how they came. */
-	iov[0] = (struct iovec){ at + BATCH_HEAD_LEN, len / 3 };
-	iov[1] = (struct iovec){ at + BATCH_HEAD_LEN + len / 3, len - len / 3 };
+	iov[0] = (struct iovec){at + BATCH_HEAD_LEN, len / 3};
+	iov[1] = (struct iovec){at + BATCH_HEAD_LEN + len / 3, len - len / 3};
 	b.payload_sum = batch_payload_sum(iov, 2);
 	batch_encode(&b, at);
 	memset(at + b.len, 0, batch_blocks_len(&b) - b.len);
@@ -68,7 +73,7 @@ static void any_flipped_bit_is_noticed(void **state)
 
 static void impossible_heads_are_refused(void **state)
 {
-	const struct batch good = { .len = BATCH_HEAD_LEN, .seq = 1, .epoch = 1, .members = 1 };
+	const struct batch good = {.len = BATCH_HEAD_LEN, .seq = 1, .epoch = 1, .members = 1};
 	uint8_t buf[BATCH_HEAD_LEN];
 	struct batch b = good, got;
 
@@ -117,7 +122,8 @@ static int found(void *arg, const struct batch *b, uint64_t off)
 
 static int scan(struct file *f, size_t size)
 {
-	const struct batch_scan s = { .size = size, .uuid = uuid, .read = read_file, .found = found, .arg = f };
+	const struct batch_scan s = {
+		.size = size, .uuid = uuid, .read = read_file, .found = found, .arg = f};
 
 	f->nr = 0;
 	return batch_scan(&s);
@@ -126,7 +132,7 @@ static int scan(struct file *f, size_t size)
 static void scan_finds_what_is_whole(void **state)
 {
 	size_t cap = 8 * MIB, len = 0, third;
-	struct file f = { .buf = calloc(1, cap) };
+	struct file f = {.buf = calloc(1, cap)};
 
 	(void)state;
 	assert_non_null(f.buf);
@@ -161,7 +167,7 @@ static void scan_finds_what_is_whole(void **state)
 static void scan_passes_over_other_volumes(void **state)
 {
 	uint8_t buf[3 * 4096];
-	struct file f = { .buf = buf };
+	struct file f = {.buf = buf};
 	struct batch b;
 
 	(void)state;
@@ -179,7 +185,7 @@ static void scan_passes_over_other_volumes(void **state)
 static void scan_stops_at_a_cut(void **state)
 {
 	uint8_t buf[4 * 4096];
-	struct file f = { .buf = buf };
+	struct file f = {.buf = buf};
 	struct batch last;
 	size_t first;
 
@@ -197,7 +203,7 @@ static void scan_stops_at_a_cut(void **state)
 static void scan_says_when_a_batch_is_of_a_newer_version(void **state)
 {
 	uint8_t buf[4096];
-	struct file f = { .buf = buf };
+	struct file f = {.buf = buf};
 
 	(void)state;
 	put(buf, 1, 10, NULL);

@@ -23,8 +23,9 @@ static void scene_init(struct scene *s, unsigned nr)
 	s->nr = nr;
 	for (unsigned i = 0; i < nr; i++) {
 		s->super[i].nr_epochs = 1;
-		s->super[i].epoch[0] = (struct super_epoch){ 1, 0xe1, (1ULL << nr) - 1, 1 };
-		s->shard[i] = (struct chain_shard){ .present = true, .source = true, .super = &s->super[i] };
+		s->super[i].epoch[0] = (struct super_epoch){1, 0xe1, (1ULL << nr) - 1, 1};
+		s->shard[i] = (struct chain_shard){
+			.present = true, .source = true, .super = &s->super[i]};
 	}
 }
 
@@ -33,10 +34,15 @@ static void scene_fini(struct scene *s)
 	chain_fini(&s->c);
 }
 
-static struct batch batch(uint64_t seq, uint64_t epoch, uint64_t nonce, uint64_t members, uint64_t prev)
+static struct batch batch(uint64_t seq, uint64_t epoch, uint64_t nonce, uint64_t members,
+			  uint64_t prev)
 {
-	struct batch b = { .len = BATCH_HEAD_LEN, .seq = seq, .epoch = epoch, .nonce = nonce, .members = members,
-			   .prev = prev };
+	struct batch b = {.len = BATCH_HEAD_LEN,
+			  .seq = seq,
+			  .epoch = epoch,
+			  .nonce = nonce,
+			  .members = members,
+			  .prev = prev};
 	uint8_t buf[BATCH_HEAD_LEN];
 
 	batch_encode(&b, buf);
@@ -47,7 +53,8 @@ static struct batch batch(uint64_t seq, uint64_t epoch, uint64_t nonce, uint64_t
 static void has(struct scene *s, uint64_t on, const struct batch *b)
 {
 	for (unsigned i = 0; i < s->nr; i++) {
-		const struct chain_entry e = { .b = *b, .shard = (uint8_t)i, .file = 1, .off = s->off };
+		const struct chain_entry e = {
+			.b = *b, .shard = (uint8_t)i, .file = 1, .off = s->off};
 
 		if (on >> i & 1)
 			assert_int_equal(chain_add(&s->c, &e), 0);
@@ -56,8 +63,8 @@ static void has(struct scene *s, uint64_t on, const struct batch *b)
 }
 
 /* @nr batches of one epoch behind *last, on the shards of @on. */
-static void row(struct scene *s, uint64_t on, unsigned nr, uint64_t epoch, uint64_t nonce, uint64_t members,
-		struct batch *last)
+static void row(struct scene *s, uint64_t on, unsigned nr, uint64_t epoch, uint64_t nonce,
+		uint64_t members, struct batch *last)
 {
 	for (unsigned i = 0; i < nr; i++) {
 		*last = batch(last->seq + 1, epoch, nonce, members, last->sum);
@@ -70,7 +77,8 @@ static int build(struct scene *s, unsigned parity)
 	return chain_build(&s->c, s->shard, s->nr, parity);
 }
 
-static void assert_chain(const struct scene *s, uint64_t first, uint64_t last, uint64_t online, uint64_t stale)
+static void assert_chain(const struct scene *s, uint64_t first, uint64_t last, uint64_t online,
+			 uint64_t stale)
 {
 	assert_int_equal(s->c.nr_items, last - first + 1);
 	for (size_t i = 0; i < s->c.nr_items; i++) {
@@ -101,7 +109,7 @@ static void nothing_yet_is_a_whole_log(void **state)
 
 static void members_may_lag(void **state)
 {
-	struct batch b = { 0 };
+	struct batch b = {0};
 	struct scene s;
 
 	(void)state;
@@ -116,7 +124,7 @@ static void members_may_lag(void **state)
 
 static void cut_log_begins_where_it_begins(void **state)
 {
-	struct batch b = { .seq = 99, .sum = 0xabc };
+	struct batch b = {.seq = 99, .sum = 0xabc};
 	struct scene s;
 
 	(void)state;
@@ -133,13 +141,13 @@ static void cut_log_begins_where_it_begins(void **state)
 /* A vote: (5, epoch 1) on all but one, then (5, epoch 2) behind it. */
 static void newer_epoch_replaces_the_same_number(void **state)
 {
-	struct batch b = { 0 }, first;
+	struct batch b = {0}, first;
 	struct scene s;
 
 	(void)state;
 	for (unsigned durable = 1; durable < 4; durable++) {
 		scene_init(&s, 3);
-		b = (struct batch){ 0 };
+		b = (struct batch){0};
 		row(&s, 7, 4, 1, 0xe1, 7, &b);
 		first = batch(5, 1, 0xe1, 7, b.sum);
 		has(&s, 3, &first);
@@ -154,7 +162,7 @@ static void newer_epoch_replaces_the_same_number(void **state)
 
 static void shard_of_an_older_epoch_is_stale(void **state)
 {
-	struct batch b = { 0 };
+	struct batch b = {0};
 	struct scene s;
 
 	(void)state;
@@ -171,7 +179,7 @@ static void shard_of_an_older_epoch_is_stale(void **state)
 /* Shard 0 wrote batch 5 of an epoch with shard 1 in it, and the power went; then 1 went on alone. */
 static void what_was_never_acknowledged_gives_way(void **state)
 {
-	struct batch b = { 0 }, on0, on1;
+	struct batch b = {0}, on0, on1;
 	struct scene s;
 
 	(void)state;
@@ -188,7 +196,7 @@ static void what_was_never_acknowledged_gives_way(void **state)
 
 	/* Also when the void one's number is the higher one. */
 	scene_init(&s, 2);
-	b = (struct batch){ 0 };
+	b = (struct batch){0};
 	row(&s, 3, 4, 1, 0xe1, 3, &b);
 	on0 = batch(5, 7, 0xaa, 3, b.sum);
 	has(&s, 1, &on0);
@@ -203,7 +211,7 @@ static void what_was_never_acknowledged_gives_way(void **state)
 /* The same, but shard 0 then voted 1 out and went on: both sides may have acknowledged. */
 static void two_histories_are_told(void **state)
 {
-	struct batch b = { 0 }, on0, on1;
+	struct batch b = {0}, on0, on1;
 	struct scene s;
 
 	(void)state;
@@ -223,19 +231,19 @@ static void two_histories_are_told(void **state)
 
 static void history_in_superblocks_outlives_the_log(void **state)
 {
-	struct batch b = { .seq = 999, .sum = 1 };
+	struct batch b = {.seq = 999, .sum = 1};
 	struct scene s;
 
 	(void)state;
 	for (unsigned own_way = 0; own_way < 2; own_way++) {
 		scene_init(&s, 2);
-		super_epoch_add(&s.super[0], &(struct super_epoch){ 2, 0xe2, 1, 50 });
-		super_epoch_add(&s.super[0], &(struct super_epoch){ 3, 0xe3, 1, 60 });
-		b = (struct batch){ .seq = 999, .sum = 1 };
+		super_epoch_add(&s.super[0], &(struct super_epoch){2, 0xe2, 1, 50});
+		super_epoch_add(&s.super[0], &(struct super_epoch){3, 0xe3, 1, 60});
+		b = (struct batch){.seq = 999, .sum = 1};
 		row(&s, 1, 3, 3, 0xe3, 1, &b);
 		/* Shard 1's log ends at 49, and it was alone or was not. */
 		if (own_way)
-			super_epoch_add(&s.super[1], &(struct super_epoch){ 2, 0xbb, 2, 50 });
+			super_epoch_add(&s.super[1], &(struct super_epoch){2, 0xbb, 2, 50});
 		assert_int_equal(build(&s, 1), own_way ? -ESTALE : 0);
 		if (!own_way)
 			assert_chain(&s, 1000, 1002, 1, 2);
@@ -252,10 +260,11 @@ static void shard_older_than_the_history_is_judged_by_number(void **state)
 	(void)state;
 	for (unsigned parity = 1; parity < 3; parity++) {
 		scene_init(&s, 4);
-		b = (struct batch){ .seq = 999, .sum = 1 };
+		b = (struct batch){.seq = 999, .sum = 1};
 		for (unsigned i = 0; i < 3; i++) {
 			for (uint64_t e = 2; e < 40; e++)
-				super_epoch_add(&s.super[i], &(struct super_epoch){ e, e, 7, 10 * e });
+				super_epoch_add(&s.super[i],
+						&(struct super_epoch){e, e, 7, 10 * e});
 		}
 		row(&s, 7, 3, 39, 39, 7, &b);
 		assert_int_equal(build(&s, parity), parity == 1 ? 0 : -ESTALE);
@@ -267,7 +276,7 @@ static void shard_older_than_the_history_is_judged_by_number(void **state)
 
 static void gap_is_found_and_what_lies_below_it(void **state)
 {
-	struct batch b = { 0 };
+	struct batch b = {0};
 	struct scene s;
 
 	(void)state;
@@ -287,13 +296,13 @@ static void gap_is_found_and_what_lies_below_it(void **state)
 /* A superblock tells of an epoch of which no batch is left: something is missing at the end. */
 static void missing_end_is_noticed(void **state)
 {
-	struct batch b = { 0 };
+	struct batch b = {0};
 	struct scene s;
 
 	(void)state;
 	scene_init(&s, 2);
 	row(&s, 3, 4, 1, 0xe1, 3, &b);
-	super_epoch_add(&s.super[0], &(struct super_epoch){ 2, 0xe2, 1, 5 });
+	super_epoch_add(&s.super[0], &(struct super_epoch){2, 0xe2, 1, 5});
 	assert_int_equal(build(&s, 1), -EBADMSG);
 	/* What there is can be used to salvage. */
 	assert_int_equal(s.c.nr_items, 4);
@@ -303,13 +312,13 @@ static void missing_end_is_noticed(void **state)
 
 static void shard_whose_log_is_being_replaced_has_no_say(void **state)
 {
-	struct batch b = { 0 };
+	struct batch b = {0};
 	struct scene s;
 
 	(void)state;
 	scene_init(&s, 2);
 	row(&s, 1, 4, 1, 0xe1, 3, &b);
-	super_epoch_add(&s.super[1], &(struct super_epoch){ 9, 0xe9, 2, 70 });
+	super_epoch_add(&s.super[1], &(struct super_epoch){9, 0xe9, 2, 70});
 	s.shard[1].source = false;
 	assert_int_equal(build(&s, 1), 0);
 	assert_chain(&s, 1, 4, 1, 2);

@@ -22,20 +22,23 @@
 
 /* ---- bytes ---- */
 
-static const struct image_head example = { .seq = 4711, .epoch = 3, .nonce = 0x1122334455667788,
-					   .uuid = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 } };
+static const struct image_head example = {
+	.seq = 4711,
+	.epoch = 3,
+	.nonce = 0x1122334455667788,
+	.uuid = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
 /* A head, a frame of 300 bytes, the tail. */
 static size_t example_image(uint8_t *buf)
 {
-	struct image_frame f = { .len = 300 };
+	struct image_frame f = {.len = 300};
 	size_t len = IMAGE_HEAD_LEN;
 
 	image_head_encode(&example, buf);
 	for (unsigned i = 0; i < 300; i++)
 		buf[len + IMAGE_FRAME_HEAD + i] = (uint8_t)(i * 3);
 	len += image_frame_encode(&f, example.nonce, buf + len);
-	f = (struct image_frame){ .tail = true, .idx = 1, .total = 300 };
+	f = (struct image_frame){.tail = true, .idx = 1, .total = 300};
 	return len + image_frame_encode(&f, example.nonce, buf + len);
 }
 
@@ -98,7 +101,8 @@ static void append_some(struct volume *v, unsigned nr)
 
 static void images_of_any_length_come_back(void **state)
 {
-	static const size_t len[] = { 8, 9, 4064, 4065, MIB - 33, MIB - 32, MIB - 31, 2 * MIB - 64, 5 * MIB + 1 };
+	static const size_t len[] = {8,	       9,	 4064,	       4065,	   MIB - 33,
+				     MIB - 32, MIB - 31, 2 * MIB - 64, 5 * MIB + 1};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(len); i++) {
@@ -190,7 +194,8 @@ static void older_image_serves_when_the_newest_is_bad_everywhere(void **state)
 		append_some(&v, 3);
 		volume_close(&v, true);
 		for (unsigned i = 0; i < copies_bad; i++)
-			assert_int_equal(crash_flip(d, i, "ckpt/0000000000000033", 1 + i, 1, NULL), 1);
+			assert_int_equal(crash_flip(d, i, "ckpt/0000000000000033", 1 + i, 1, NULL),
+					 1);
 		/* 1 and 2: another shard has the frame. 3: so it may, or the older one does. */
 		open_and_recover(&v);
 		assert_int_equal(v.n, 53);

@@ -81,7 +81,7 @@ static void long_and_empty_batches_fit(void **state)
 	struct volume v;
 	size_t len = 9 * MIB + 5;
 	uint8_t *buf = calloc(1, len);
-	struct iovec iov = { buf, len };
+	struct iovec iov = {buf, len};
 	uint64_t seq;
 
 	(void)state;
@@ -112,7 +112,7 @@ struct promise {
 static void cut_everywhere(unsigned nr_shards, uint8_t level, unsigned lose, uint64_t seed)
 {
 	struct crash_disk *d = crash_disk_new(nr_shards, seed);
-	struct promise promise[64] = { { 0, 0 } };
+	struct promise promise[64] = {{0, 0}};
 	unsigned nr_promises = 1;
 	struct crash_journal *j;
 	struct crash_cursor *c;
@@ -122,12 +122,12 @@ static void cut_everywhere(unsigned nr_shards, uint8_t level, unsigned lose, uin
 	open_and_recover(&v);
 	append_some(&v, 3);
 	volume_close(&v, true);
-	promise[0] = (struct promise){ 0, v.n };
+	promise[0] = (struct promise){0, v.n};
 	crash_record(d);
 	open_and_recover(&v);
 	for (unsigned i = 0; i < 24; i++) {
 		must(&v, i % 7 == 3 ? volume_checkpoint(&v) : volume_append(&v));
-		promise[nr_promises++] = (struct promise){ crash_steps(d), v.n };
+		promise[nr_promises++] = (struct promise){crash_steps(d), v.n};
 	}
 	volume_close(&v, true);
 	j = crash_record_end(d);
@@ -147,7 +147,8 @@ static void cut_everywhere(unsigned nr_shards, uint8_t level, unsigned lose, uin
 		must(&w, volume_recover(&w));
 		if (w.n < acked || w.n > acked + 1)
 			fail_msg("step %llu: %llu batches are there, %llu were acknowledged",
-				 (unsigned long long)step, (unsigned long long)w.n, (unsigned long long)acked);
+				 (unsigned long long)step, (unsigned long long)w.n,
+				 (unsigned long long)acked);
 		append_some(&w, 2);
 		volume_close(&w, false);
 		for (unsigned i = 0; i < nr_shards; i++)
@@ -187,7 +188,7 @@ static void torn_tail_is_dropped_or_healed(void **state)
 {
 	struct crash_disk *d = crash_disk_new(2, 1);
 	struct crash_disk *base;
-	uint8_t batch[8192], none[8192] = { 0 };
+	uint8_t batch[8192], none[8192] = {0};
 	struct volume v;
 
 	(void)state;
@@ -204,7 +205,8 @@ static void torn_tail_is_dropped_or_healed(void **state)
 			struct crash_disk *image = crash_disk_clone(base);
 
 			for (unsigned i = 0; i < torn; i++)
-				crash_poke(image, i, "log/0000000000000001", 4096 + len, none, 4096 - len);
+				crash_poke(image, i, "log/0000000000000001", 4096 + len, none,
+					   4096 - len);
 			volume_init(&v, image, 2, 1);
 			open_and_recover(&v);
 			/* A payload that ends in zeros can lose those. */
@@ -392,7 +394,7 @@ static void refused_batch_does_not_come_back(void **state)
 	(void)state;
 	for (unsigned stop = 0; stop < 2; stop++) {
 		struct crash_disk *d = crash_disk_new(2, 1);
-		struct iovec iov = { (void *)(uintptr_t)"refused", 7 };
+		struct iovec iov = {(void *)(uintptr_t) "refused", 7};
 		struct volume v;
 		uint64_t seq;
 
@@ -547,7 +549,7 @@ static void lost_end_is_noticed_after_a_clean_stop(void **state)
 static void lagging_member_catches_up(void **state)
 {
 	struct crash_disk *d = crash_disk_new(2, 1);
-	uint8_t none[4096] = { 0 };
+	uint8_t none[4096] = {0};
 	struct volume v;
 
 	(void)state;
@@ -624,7 +626,9 @@ static void two_histories_are_refused(void **state)
 		volume_close(&v, true);
 	}
 	assert_int_equal(volume_open(&v), -ESTALE);
-	assert_non_null(strstr(v.why, "written separately on shards 0 (/crash-disk/0) and on shards 1 (/crash-disk/1)"));
+	assert_non_null(strstr(
+		v.why,
+		"written separately on shards 0 (/crash-disk/0) and on shards 1 (/crash-disk/1)"));
 	/* Either one is whole. */
 	must(&v, volume_open_some(&v, 2));
 	must(&v, volume_recover(&v));
@@ -777,7 +781,8 @@ static void random_life(void **state)
 			err = volume_open(&v);
 			/* Four shards of raid6: two pairs can part ways. */
 			if (err)
-				fail_msg("seed %llu round %u: %s", (unsigned long long)seed, round, v.why);
+				fail_msg("seed %llu round %u: %s", (unsigned long long)seed, round,
+					 v.why);
 			must(&v, volume_recover(&v));
 			if (v.n < acked)
 				fail_msg("seed %llu round %u: %llu batches, %llu acknowledged",
@@ -786,7 +791,8 @@ static void random_life(void **state)
 			cut = crash_steps(d) + (x >> 33) % 60;
 			crash_cut_at(d, x >> 59 & 1 ? cut : UINT64_MAX);
 			for (unsigned i = 0; i < 6; i++) {
-				int done = (x >> (20 + i)) % 3 ? volume_append(&v) : volume_checkpoint(&v);
+				int done = (x >> (20 + i)) % 3 ? volume_append(&v)
+							       : volume_checkpoint(&v);
 
 				if (done)
 					break;

@@ -17,14 +17,14 @@ static void example(struct super *sb)
 	memset(sb, 0, sizeof(*sb));
 	*sb = (struct super){
 		.generation = 7,
-		.geo = { .level = 6, .copies = 1, .nr_shards = 5, .extent_len = 1 << 20 },
+		.geo = {.level = 6, .copies = 1, .nr_shards = 5, .extent_len = 1 << 20},
 		.idx = 3,
 		.flags = SUPER_CREATED | SUPER_CLEAN,
 		.created_ns = 1700000000123456789,
 		.clean_seq = 4711,
 		.clean_nonce = 0x0123456789abcdef,
 		.nr_epochs = 3,
-		.epoch = { { 1, 0x1111, 0x1f, 1 }, { 2, 0x2222, 0x17, 100 }, { 5, 0x3333, 0x1f, 100 } },
+		.epoch = {{1, 0x1111, 0x1f, 1}, {2, 0x2222, 0x17, 100}, {5, 0x3333, 0x1f, 100}},
 	};
 	for (unsigned i = 0; i < RAID_UUID_LEN; i++)
 		sb->uuid[i] = (uint8_t)(0xa0 + i);
@@ -96,28 +96,22 @@ static void ranges_are_checked(void **state)
 		uint64_t value;
 		int err;
 	} change[] = {
-		{ 8, 4, 2, -EPROTONOSUPPORT }, /* version */
-		{ 8, 4, 0, -EBADMSG },
-		{ 12, 4, 4095, -EBADMSG },     /* length */
-		{ 24, 8, 0, -EBADMSG },	       /* generation */
-		{ 48, 1, 7, -EBADMSG },	       /* level */
-		{ 48, 1, 1, -EBADMSG },	       /* raid1 of one copy */
-		{ 49, 1, 2, -EBADMSG },	       /* raid6 of two copies */
-		{ 50, 1, 0, -EBADMSG },	       /* nr_shards */
-		{ 50, 1, 3, -EBADMSG },
-		{ 50, 1, 65, -EBADMSG },
-		{ 51, 1, 5, -EBADMSG },	       /* idx */
-		{ 52, 4, 1000000, -EBADMSG },  /* extent_len */
-		{ 52, 4, 8 << 20, -EBADMSG },
-		{ 60, 4, 0, -EBADMSG },	       /* nr_epochs */
-		{ 60, 4, 17, -EBADMSG },
-		{ 128, 8, 0, -EBADMSG },       /* epoch */
-		{ 128, 8, 2, -EBADMSG },       /* not rising */
-		{ 144, 8, 0x20, -EBADMSG },    /* a member that is not there */
-		{ 144, 8, 0, -EBADMSG },
-		{ 152, 8, 0, -EBADMSG },       /* first_seq */
-		{ 152, 8, 101, -EBADMSG },
-		{ 720 + 1, 1, 0, -EBADMSG },   /* a path with a NUL */
+		{8, 4, 2, -EPROTONOSUPPORT},			      /* version */
+		{8, 4, 0, -EBADMSG},	     {12, 4, 4095, -EBADMSG}, /* length */
+		{24, 8, 0, -EBADMSG},				      /* generation */
+		{48, 1, 7, -EBADMSG},				      /* level */
+		{48, 1, 1, -EBADMSG},				      /* raid1 of one copy */
+		{49, 1, 2, -EBADMSG},				      /* raid6 of two copies */
+		{50, 1, 0, -EBADMSG},				      /* nr_shards */
+		{50, 1, 3, -EBADMSG},	     {50, 1, 65, -EBADMSG},
+		{51, 1, 5, -EBADMSG},				    /* idx */
+		{52, 4, 1000000, -EBADMSG},			    /* extent_len */
+		{52, 4, 8 << 20, -EBADMSG},  {60, 4, 0, -EBADMSG},  /* nr_epochs */
+		{60, 4, 17, -EBADMSG},	     {128, 8, 0, -EBADMSG}, /* epoch */
+		{128, 8, 2, -EBADMSG},				    /* not rising */
+		{144, 8, 0x20, -EBADMSG},			    /* a member that is not there */
+		{144, 8, 0, -EBADMSG},	     {152, 8, 0, -EBADMSG}, /* first_seq */
+		{152, 8, 101, -EBADMSG},     {720 + 1, 1, 0, -EBADMSG}, /* a path with a NUL */
 	};
 	struct super sb, got;
 	uint8_t buf[SUPER_LEN];
@@ -167,7 +161,7 @@ static void history_keeps_the_newest(void **state)
 	(void)state;
 	example(&sb);
 	for (uint64_t e = 6; e < 40; e++) {
-		const struct super_epoch add = { e, e, 1, 100 + e };
+		const struct super_epoch add = {e, e, 1, 100 + e};
 
 		super_epoch_add(&sb, &add);
 		super_epoch_add(&sb, &add);
@@ -280,7 +274,7 @@ static void read_error_of_one_slot_leaves_the_other(void **state)
 /* The power goes at every step of several stores: the old one or the new one, and the new one once it was said. */
 static void store_survives_a_crash_at_every_step(void **state)
 {
-	uint64_t done[6] = { 0 };
+	uint64_t done[6] = {0};
 	struct crash_journal *j;
 	struct crash_cursor *c;
 	struct shelf sh;

@@ -34,9 +34,11 @@ void volume_init(struct volume *v, struct crash_disk *disk, unsigned nr, uint8_t
 		snprintf(v->path[i], sizeof(v->path[i]), "/crash-disk/%u", i);
 		v->paths[i] = v->path[i];
 	}
-	v->p = (struct raid_params){
-		.ops = crash_ops(disk), .paths = v->paths, .nr_paths = nr, .want = { .level = level }, .create = true
-	};
+	v->p = (struct raid_params){.ops = crash_ops(disk),
+				    .paths = v->paths,
+				    .nr_paths = nr,
+				    .want = {.level = level},
+				    .create = true};
 }
 
 int volume_open(struct volume *v)
@@ -100,7 +102,7 @@ static int replay_piece(void *arg, uint64_t seq, const uint8_t *data, size_t len
 
 int volume_recover(struct volume *v)
 {
-	struct image_check c = { 0 };
+	struct image_check c = {0};
 	uint64_t seq = 1;
 	int err = raid_checkpoint_read(v->r, &seq, image_piece, &c);
 
@@ -121,8 +123,8 @@ int volume_append(struct volume *v)
 	int err;
 
 	batch_fill(v->n + 1, buf, len);
-	iov[0] = (struct iovec){ buf, len / 3 };
-	iov[1] = (struct iovec){ buf + len / 3, len - len / 3 };
+	iov[0] = (struct iovec){buf, len / 3};
+	iov[1] = (struct iovec){buf + len / 3, len - len / 3};
 	err = raid_log_append(v->r, iov, 2, &seq);
 	if (!err)
 		v->n++;

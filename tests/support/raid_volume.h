@@ -14,8 +14,8 @@ struct volume {
 	struct raid_params p;
 	struct raid *r;
 	char why[512];
-	uint64_t n;	    /* batches in it, as far as recovery or appends told */
-	size_t image_len;   /* bytes of an image, at least 8 */
+	uint64_t n;	  /* batches in it, as far as recovery or appends told */
+	size_t image_len; /* bytes of an image, at least 8 */
 };
 
 /* @nr shards of @disk; RAID_LEVEL_ANY or a level. Nothing is opened. */
