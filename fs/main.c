@@ -257,7 +257,8 @@ static int run(const struct conf *conf, int daemon_fd)
 	code = serve(conf, fs, daemon_fd);
 	if (fs_close(fs) && !code)
 		code = EXIT_LOST;
-	log_note("unmounted %s", conf->mountpoint);
+	if (code != EXIT_MOUNT)
+		log_note("unmounted %s", conf->mountpoint);
 	return code;
 }
 

@@ -29,6 +29,7 @@ struct mount {
 	struct fuse_session *se;
 	pthread_t loop, flusher;
 	sem_t bell;
+	bool clone_fd;	      /* each of libfuse's threads has a queue of its own in the kernel */
 	atomic_bool up;	      /* the kernel is served */
 	atomic_bool ended;    /* the loop is */
 	atomic_bool flushed;  /* nothing is left in the kernel */
@@ -155,7 +156,9 @@ int mount_new(struct fs *fs, const struct conf *conf, struct mount **out, char *
 		m->conf = conf;
 		m->ops.fs = fs;
 		m->ops.mountpoint = conf->mountpoint;
-		m->ops.transport = "classic, cloned descriptors";
+		/* Where only fusermount3 may open the device, one descriptor has to do. */
+		m->clone_fd = !access("/dev/fuse", R_OK | W_OK);
+		m->ops.transport = m->clone_fd ? "classic, cloned descriptors" : "classic";
 		m->ops.dirsync = conf->dirsync || conf->sync;
 		m->ops.max_read = mount_max_read(conf);
 		m->ops.ready = mount_ready;
@@ -175,7 +178,7 @@ int mount_new(struct fs *fs, const struct conf *conf, struct mount **out, char *
 		return 0;
 	}
 	snprintf(why, why_len, "cannot mount on %s: %s", conf->mountpoint,
-		 err == -ENOMEM ? "out of memory" : "libfuse's line above says why");
+		 err == -ENOMEM ? "out of memory" : "the line above says why");
 	if (m)
 		mount_free(m);
 	return err;
@@ -239,7 +242,7 @@ static void *mount_loop(void *arg)
 	int err = -ENOMEM;
 
 	if (config) {
-		fuse_loop_cfg_set_clone_fd(config, 1);
+		fuse_loop_cfg_set_clone_fd(config, m->clone_fd);
 		fuse_loop_cfg_set_max_threads(config, MAX(m->conf->threads, (unsigned)THREADS_MIN));
 		err = fuse_session_loop_mt(m->se, config);
 		fuse_loop_cfg_destroy(config);

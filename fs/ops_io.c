@@ -53,7 +53,8 @@ static void read_job(struct job *job)
 	atomic_fetch_sub(&o->nr_later, 1);
 }
 
-/* Reads are independent of each other, so any worker will do: those of one file are on all shards at once. */
+/* Reads are independent of each other, so any worker will do: one file's are then on all shards at once. (16 random
+ * reads of 4 KiB in flight, one file, shards in RAM, two busy cores: 3200 a second; on the inode's home worker, 2200.) */
 static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len, bool noatime)
 {
 	struct read_job *j = malloc(sizeof(*j));
