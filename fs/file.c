@@ -254,8 +254,9 @@ static int copy_bytes(struct inode *src, uint64_t src_off, struct inode *dst, ui
 
 	if (err)
 		return err;
-	*done = r.len;
 	err = file_write(dst, dst_off, r.iov, r.nr, true);
+	if (!err)
+		*done = r.len;
 	file_read_done(src->fs, &r);
 	return err;
 }
