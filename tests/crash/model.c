@@ -63,9 +63,8 @@ static unsigned first_name(const struct model *m, const struct model_file *f)
 	return UINT32_MAX;
 }
 
-uint64_t model_hash(struct model *m)
+void model_parts(struct model *m, uint64_t v[MODEL_PARTS])
 {
-	uint64_t v[MODEL_DIRS * MODEL_NAMES + MODEL_DIRS];
 	unsigned nr = 0;
 
 	for (unsigned d = 0; d < MODEL_DIRS; d++) {
@@ -92,6 +91,13 @@ uint64_t model_hash(struct model *m)
 			v[nr++] = XXH3_64bits(parts, sizeof(parts)) | 1;
 		}
 	}
+}
+
+uint64_t model_hash(struct model *m)
+{
+	uint64_t v[MODEL_PARTS];
+
+	model_parts(m, v);
 	return XXH3_64bits(v, sizeof(v));
 }
 
@@ -126,14 +132,15 @@ static int list_root(void *arg, const struct name_entry *e)
 	struct listing *l = arg;
 	unsigned d;
 
-	if (is_dot(e))
+	/* x: to fill a volume, no part of the model. */
+	if (is_dot(e) || e->name.p[0] == 'x')
 		return 0;
 	if (!number_of(e, 'd', MODEL_DIRS, &d) || !S_ISDIR(e->type)) {
 		l->err = -EUCLEAN;
 		return 1;
 	}
 	l->m->dir[d] = true;
-	l->dir_ino[d] = e->ino;
+	l->dir_ino[d] = l->m->dir_ino[d] = e->ino;
 	return 0;
 }
 

@@ -30,9 +30,14 @@ struct model_file {
 
 struct model {
 	bool dir[MODEL_DIRS];
+	uint64_t dir_ino[MODEL_DIRS]; /* from model_read() */
 	struct model_file *name[MODEL_DIRS][MODEL_NAMES];
 };
 
+#define MODEL_PARTS (MODEL_DIRS + MODEL_DIRS * MODEL_NAMES)
+
+/* A number for each directory (being there) and each name; model_hash() is one for all. */
+void model_parts(struct model *m, uint64_t part[MODEL_PARTS]);
 uint64_t model_hash(struct model *m);
 void model_fini(struct model *m);
 /* Let a name go; the file with its last one. */
