@@ -20,15 +20,17 @@
  *    80    8  XXH3-64 of the payload
  *    88   40  0
  *
- * Payload, then zeros to the next multiple of BLOCK_LEN. Data chunk i holds the stripe's bytes from i * payload length
- * on, zeros behind its end. A chunk stands alone: it says what it is even when all metadata is gone. */
+ * Payload, then zeros to the next multiple of BLOCK_LEN. Data chunk i holds the stripe's bytes
+ * from i * payload length on, zeros behind its end. A chunk stands alone: it says what it is
+ * even when all metadata is gone. */
 #include "raid/chunk.h"
 
 #include <string.h>
 
-/* Debian's library chooses the vector instructions at run time through these; XXH3_64bits() itself is built for the
- * oldest machine and takes twice the time. */
-#define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack; its layout is the same in all of 0.8 */
+/* Debian's library chooses the vector instructions at run time through these; XXH3_64bits()
+ * itself is built for the oldest machine and takes twice the time. */
+/* For XXH3_state_t on the stack; its layout is the same in all of 0.8. */
+#define XXH_STATIC_LINKING_ONLY
 #if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>
 #else
@@ -73,7 +75,8 @@ void chunk_head_put(const struct chunk_head *h, uint8_t buf[CHUNK_HEAD_LEN])
 
 static bool head_sane(const struct chunk_head *h)
 {
-	if (!h->k || h->k + h->m > STRIPE_WIDTH_MAX || h->idx >= h->k + h->m || (h->k > 1 && h->m > 2))
+	if (!h->k || h->k + h->m > STRIPE_WIDTH_MAX || h->idx >= h->k + h->m ||
+	    (h->k > 1 && h->m > 2))
 		return false;
 	if (!h->stripe_len || h->stripe_len > RAID_STRIPE_MAX)
 		return false;
@@ -89,12 +92,13 @@ int chunk_head_get(const uint8_t *buf, size_t len, struct chunk_head *out)
 	if (get_u16(buf + 10) != CHUNK_HEAD_LEN || get_u64(buf + SUM_OFF) != head_sum(buf))
 		return -EBADMSG;
 	h = (struct chunk_head){
-		.owner = {
-			.gen = get_u64(buf + 40),
-			.ino = get_u64(buf + 48),
-			.file_off = get_u64(buf + 56),
-			.raw_len = get_u32(buf + 64),
-		},
+		.owner =
+			{
+				.gen = get_u64(buf + 40),
+				.ino = get_u64(buf + 48),
+				.file_off = get_u64(buf + 56),
+				.raw_len = get_u32(buf + 64),
+			},
 		.k = get_u8(buf + 12),
 		.m = get_u8(buf + 13),
 		.idx = get_u8(buf + 14),

@@ -24,7 +24,8 @@ void chunk_head_put(const struct chunk_head *h, uint8_t buf[CHUNK_HEAD_LEN]);
 /* Returns 0 or -EBADMSG: not a head, or one that is damaged or makes no sense. */
 int chunk_head_get(const uint8_t *buf, size_t len, struct chunk_head *out);
 
-/* Is @h the head that @want should be, but for the sum of the payload and what the owner does not identify (raw_len)? */
+/* Is @h the head that @want should be, but for the sum of the payload and what the owner does
+ * not identify (raw_len)? */
 bool chunk_head_matches(const struct chunk_head *h, const struct chunk_head *want);
 
 /* XXH3-64 of the bytes of @iov together. */

@@ -1,7 +1,8 @@
 /* Digging: find chunks on a shard by their heads alone, when nothing else is left.
  *
- * Every block of every segment might begin a chunk. Holes are skipped by seek_data; a head that is sound makes its
- * payload read and verified; a chunk that is sound is stepped over as a whole, anything else by one block. */
+ * Every block of every segment might begin a chunk. Holes are skipped by seek_data; a head that
+ * is sound makes its payload read and verified; a chunk that is sound is stepped over as a
+ * whole, anything else by one block. */
 #include <assert.h>
 #include <string.h>
 
@@ -27,8 +28,9 @@ struct dig {
 /* Have the window start at @off, as long as it is before @end. */
 static int fill_window(struct dig *d, uint64_t off, uint64_t end)
 {
-	struct iovec iov = { d->window, MIN(end - off, (uint64_t)WINDOW_LEN) };
-	struct store_io io = { .op = STORE_READ, .file = d->file, .iov = &iov, .nr_iov = 1, .off = off };
+	struct iovec iov = {d->window, MIN(end - off, (uint64_t)WINDOW_LEN)};
+	struct store_io io = {
+		.op = STORE_READ, .file = d->file, .iov = &iov, .nr_iov = 1, .off = off};
 	int err = d->ops->run(d->ops, &io, 1);
 
 	d->window_off = off;
@@ -41,10 +43,12 @@ static const uint8_t *look(struct dig *d, uint64_t off, uint64_t len, uint64_t e
 {
 	if (len > end - off)
 		return NULL;
-	if ((off < d->window_off || off + len > d->window_off + d->window_len) && fill_window(d, off, end)) {
+	if ((off < d->window_off || off + len > d->window_off + d->window_len) &&
+	    fill_window(d, off, end)) {
 		/* One bad sector must not hide what is around it. */
-		struct iovec iov = { d->window, len };
-		struct store_io io = { .op = STORE_READ, .file = d->file, .iov = &iov, .nr_iov = 1, .off = off };
+		struct iovec iov = {d->window, len};
+		struct store_io io = {
+			.op = STORE_READ, .file = d->file, .iov = &iov, .nr_iov = 1, .off = off};
 
 		d->window_off = off;
 		d->window_len = 0;
@@ -69,7 +73,7 @@ static int dig_block(struct dig *d, uint64_t off, uint64_t size, uint64_t *next)
 	at = look(d, off, CHUNK_HEAD_LEN + (uint64_t)h.payload_len, size);
 	if (!at)
 		return 0;
-	iov = (struct iovec){ (void *)(uintptr_t)(at + CHUNK_HEAD_LEN), h.payload_len };
+	iov = (struct iovec){(void *)(uintptr_t)(at + CHUNK_HEAD_LEN), h.payload_len};
 	if (chunk_sum(&iov, 1) != h.payload_sum)
 		return 0;
 	found = (struct chunk_found){
@@ -128,10 +132,10 @@ static int dig_entry(void *arg, const char *entry)
 	return err;
 }
 
-int raid_dig(const struct store_ops *ops, const char *path, int (*fn)(void *arg, const struct chunk_found *c),
-	     void *arg)
+int raid_dig(const struct store_ops *ops, const char *path,
+	     int (*fn)(void *arg, const struct chunk_found *c), void *arg)
 {
-	struct dig d = { .ops = ops, .fn = fn, .arg = arg };
+	struct dig d = {.ops = ops, .fn = fn, .arg = arg};
 	AUTO_FREE uint8_t *window = malloc(WINDOW_LEN);
 	int err;
 
@@ -146,8 +150,8 @@ int raid_dig(const struct store_ops *ops, const char *path, int (*fn)(void *arg,
 	return err;
 }
 
-int raid_join(unsigned k, unsigned m, const uint8_t *const payload[], size_t payload_len, uint32_t stripe_len,
-	      uint8_t *buf)
+int raid_join(unsigned k, unsigned m, const uint8_t *const payload[], size_t payload_len,
+	      uint32_t stripe_len, uint8_t *buf)
 {
 	uint8_t *chunk[STRIPE_WIDTH_MAX];
 	AUTO_FREE uint8_t *rebuilt = NULL;
@@ -155,8 +159,8 @@ int raid_join(unsigned k, unsigned m, const uint8_t *const payload[], size_t pay
 	uint32_t want = 0;
 	int err;
 
-	if (!k || k + m > STRIPE_WIDTH_MAX || (k > 1 && m > 2) || !stripe_len || stripe_len > RAID_STRIPE_MAX ||
-	    payload_len != layout_payload_len(stripe_len, k))
+	if (!k || k + m > STRIPE_WIDTH_MAX || (k > 1 && m > 2) || !stripe_len ||
+	    stripe_len > RAID_STRIPE_MAX || payload_len != layout_payload_len(stripe_len, k))
 		return -EINVAL;
 	rebuilt = malloc(k * payload_len);
 	if (!rebuilt)
@@ -175,6 +179,7 @@ int raid_join(unsigned k, unsigned m, const uint8_t *const payload[], size_t pay
 	if (err)
 		return err;
 	for (unsigned i = 0; i < k && (uint64_t)i * payload_len < stripe_len; i++)
-		memcpy(buf + i * payload_len, chunk[i], MIN(stripe_len - i * payload_len, payload_len));
+		memcpy(buf + i * payload_len, chunk[i],
+		       MIN(stripe_len - i * payload_len, payload_len));
 	return 0;
 }

@@ -1,12 +1,14 @@
 /* Where a stripe goes.
  *
- * A stripe of k data and m parity chunks takes (k + m) * blocks(k) blocks; the k that takes the least is chosen among
- * those for which enough shards have room for a whole chunk. Which shards: those with the most room first, so that
- * small and large ones run full together, and in turns among those that differ by less than 1/64, so that equal ones
- * share the load. layout_fill() computes what that amounts to for many stripes at once.
+ * A stripe of k data and m parity chunks takes (k + m) * blocks(k) blocks; the k that takes the
+ * least is chosen among those for which enough shards have room for a whole chunk. Which shards:
+ * those with the most room first, so that small and large ones run full together, and in turns
+ * among those that differ by less than 1/64, so that equal ones share the load. layout_fill()
+ * computes what that amounts to for many stripes at once.
  *
- * Invariant of layout_fill(): t units of width w (one block on each of w different shards) fit on shards with b[i]
- * blocks exactly when sum(min(b[i], t)) >= w * t; taking them from the top down leaves the most for what follows. */
+ * Invariant of layout_fill(): t units of width w (one block on each of w different shards) fit
+ * on shards with b[i] blocks exactly when sum(min(b[i], t)) >= w * t; taking them from the top
+ * down leaves the most for what follows. */
 #include "raid/layout.h"
 
 #include <assert.h>
@@ -17,8 +19,8 @@
 /* Within this part of the least space a long stripe takes the widest form. */
 #define LAYOUT_WASTE_MAX(least) ((least) + (least) / 20)
 
-/* Room that differs by less than this part of the least is about equal. Of the least, so that the order is strict when
- * one of them is nearly full: layout_promise() counts on that. */
+/* Room that differs by less than this part of the least is about equal. Of the least, so that
+ * the order is strict when one of them is nearly full: layout_promise() counts on that. */
 #define LAYOUT_LEVELS 64
 
 unsigned raid_parity(const struct raid_geometry *g)
@@ -103,12 +105,12 @@ static bool rank_before(const struct ranked *a, const struct ranked *b)
 	return a->turn < b->turn;
 }
 
-/* The @width best candidates with room for a chunk, in turns: the first one moves on with each generation, and with it
- * the parity, which is last, and the copy that is read. */
-static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t blocks, unsigned width, uint64_t gen,
-			uint8_t *out)
+/* The @width best candidates with room for a chunk, in turns: the first one moves on with each
+ * generation, and with it the parity, which is last, and the copy that is read. */
+static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t blocks,
+			unsigned width, uint64_t gen, uint8_t *out)
 {
-	struct ranked best[STRIPE_WIDTH_MAX];
+	struct ranked best[STRIPE_WIDTH_MAX] = {0};
 	uint64_t least = UINT64_MAX;
 	uint64_t step;
 	unsigned n = 0;
@@ -151,8 +153,8 @@ static void pick_shards(const struct layout_cand *cand, unsigned nr, uint32_t bl
 		out[i] = best[i].shard;
 }
 
-int layout_choose(const struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max, uint32_t len, uint64_t gen,
-		  struct layout *out)
+int layout_choose(const struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max,
+		  uint32_t len, uint64_t gen, struct layout *out)
 {
 	bool has_room[STRIPE_WIDTH_MAX + 1];
 	uint32_t blocks;
@@ -190,9 +192,9 @@ static void sort_descending(uint64_t *b, unsigned nr)
 	}
 }
 
-/* A stripe of u blocks takes (1 + m) * u of space at most, on any width between 1 + m and the widest, equal parts from
- * each. So q shards take q / widest of it at least, or, seen from the others: those without the q largest must have
- * room for all but that. */
+/* A stripe of u blocks takes (1 + m) * u of space at most, on any width between 1 + m and the
+ * widest, equal parts from each. So q shards take q / widest of it at least, or, seen from the
+ * others: those without the q largest must have room for all but that. */
 uint64_t layout_promise(const uint64_t *room, unsigned nr, unsigned m, unsigned k_max)
 {
 	unsigned cap = MIN(k_max + m, (unsigned)STRIPE_WIDTH_MAX);
@@ -225,12 +227,14 @@ static bool units_fit(const uint64_t *b, unsigned nr, unsigned width, uint64_t t
 	return sum / width >= t;
 }
 
-/* The most units of @width that fit, @max at most. What fits is a range from 0, as the sum is concave in t. */
+/* The most units of @width that fit, @max at most. What fits is a range from 0, as the sum is
+ * concave in t. */
 static uint64_t units_most(const uint64_t *b, unsigned nr, unsigned width, uint64_t max)
 {
 	uint64_t low = 0;
 	uint64_t high = 0;
 
+	assert(width);
 	for (unsigned i = 0; i < nr; i++)
 		high += b[i];
 	high = MIN(max, high / width);
@@ -255,13 +259,15 @@ static uint64_t taken_above(const uint64_t *b, unsigned nr, uint64_t level, uint
 	return sum;
 }
 
-/* Take @t units of @width, the tops first, at most @t from each. The order of @b stays descending. */
+/* Take @t units of @width, the tops first, at most @t from each. The order of @b stays
+ * descending. */
 static void units_take(uint64_t *b, unsigned nr, unsigned width, uint64_t t)
 {
 	uint64_t low = 0;
 	uint64_t high = b[0];
 
-	/* The lowest level that does not take too much; it may fall a few blocks short, below one a shard. */
+	/* The lowest level that does not take too much; it may fall a few blocks short, below
+	 * one a shard. */
 	while (low < high) {
 		uint64_t mid = low + (high - low) / 2;
 
@@ -285,7 +291,8 @@ static void units_take(uint64_t *b, unsigned nr, unsigned width, uint64_t t)
 	sort_descending(b, nr);
 }
 
-uint64_t layout_fill(uint64_t *blocks, unsigned nr, unsigned m, unsigned k_max, uint32_t len, uint64_t want)
+uint64_t layout_fill(uint64_t *blocks, unsigned nr, unsigned m, unsigned k_max, uint32_t len,
+		     uint64_t want)
 {
 	uint64_t done = 0;
 
@@ -293,10 +300,17 @@ uint64_t layout_fill(uint64_t *blocks, unsigned nr, unsigned m, unsigned k_max, 
 	/* As the smallest run full, fewer take part. */
 	for (unsigned n = nr; n >= 1 + m && done < want; n--) {
 		unsigned k = layout_width(n, m, k_max, len);
-		uint32_t c = layout_blocks(len, k);
-		uint64_t max = (want - done) < UINT64_MAX / c ? (want - done) * c : UINT64_MAX;
-		uint64_t fit = blocks[n - 1] ? units_most(blocks, n, k + m, max) / c : 0;
+		uint64_t fit = 0;
+		uint64_t max;
+		uint32_t c;
 
+		/* There are enough shards for some width. */
+		assert(k);
+		c = layout_blocks(len, k);
+		assert(c);
+		max = want - done < UINT64_MAX / c ? (want - done) * c : UINT64_MAX;
+		if (blocks[n - 1])
+			fit = units_most(blocks, n, k + m, max) / c;
 		if (!fit)
 			continue;
 		units_take(blocks, n, k + m, fit * c);

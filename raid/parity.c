@@ -1,8 +1,8 @@
 /* Parity by ISA-L.
  *
- * Row i of the coding matrix says how chunk i comes from the k data chunks: the unit matrix, then ones (P), then
- * 1, 2, 4, ... in GF(2^8) (Q). Any k rows of it are independent for k up to 255, so any k chunks give the rest: take
- * their rows, invert, and multiply. */
+ * Row i of the coding matrix says how chunk i comes from the k data chunks: the unit matrix,
+ * then ones (P), then 1, 2, 4, ... in GF(2^8) (Q). Any k rows of it are independent for k up to
+ * 255, so any k chunks give the rest: take their rows, invert, and multiply. */
 #include "raid/parity.h"
 
 #include <assert.h>
@@ -15,7 +15,8 @@
 
 #define TABLE_LEN 32 /* ISA-L's, for one coefficient */
 
-/* pq_gen() and xor_gen() ask for it; they take half the time of ec_encode_data(), which asks for nothing. */
+/* pq_gen() and xor_gen() ask for it; they take half the time of ec_encode_data(), which asks for
+ * nothing. */
 #define VECTOR_LEN 32
 
 static void row_of(unsigned idx, unsigned k, uint8_t *row)
@@ -43,7 +44,8 @@ static bool all_aligned(void *const *p, unsigned nr, size_t len)
 	return bits % VECTOR_LEN == 0;
 }
 
-void parity_encode(unsigned k, unsigned m, size_t len, const uint8_t *const data[], uint8_t *const parity[])
+void parity_encode(unsigned k, unsigned m, size_t len, const uint8_t *const data[],
+		   uint8_t *const parity[])
 {
 	uint8_t tables[TABLE_LEN * STRIPE_WIDTH_MAX * 2];
 	uint8_t matrix[STRIPE_WIDTH_MAX * 2];
@@ -61,7 +63,8 @@ void parity_encode(unsigned k, unsigned m, size_t len, const uint8_t *const data
 	memcpy(array, data, k * sizeof(*array));
 	memcpy(array + k, parity, m * sizeof(*array));
 	if (all_aligned(array, k + m, len)) {
-		int rc = m == 1 ? xor_gen((int)(k + m), (int)len, array) : pq_gen((int)(k + m), (int)len, array);
+		int rc = m == 1 ? xor_gen((int)(k + m), (int)len, array)
+				: pq_gen((int)(k + m), (int)len, array);
 
 		assert(rc == 0);
 		(void)rc;
@@ -85,7 +88,8 @@ static void row_times(const uint8_t *row, const uint8_t *matrix, unsigned k, uin
 	}
 }
 
-int parity_rebuild(unsigned k, unsigned m, size_t len, uint8_t *const chunk[], uint32_t good, uint32_t want)
+int parity_rebuild(unsigned k, unsigned m, size_t len, uint8_t *const chunk[], uint32_t good,
+		   uint32_t want)
 {
 	uint8_t tables[TABLE_LEN * STRIPE_WIDTH_MAX * STRIPE_WIDTH_MAX];
 	uint8_t rows[STRIPE_WIDTH_MAX * STRIPE_WIDTH_MAX];

@@ -1,11 +1,13 @@
 /* What no stripe names is given back.
  *
- * A bit for each block of each segment says that a live stripe names it. At the end everything between the set bits is
- * punched, whatever it is: chunks of transactions that were not committed, frees that were not carried out, space
- * allocated ahead. The same bits give each segment its count of live blocks, which is how it will be known later that
- * a segment can be deleted; so this runs at each mount, with or without @apply.
+ * A bit for each block of each segment says that a live stripe names it. At the end everything
+ * between the set bits is punched, whatever it is: chunks of transactions that were not committed,
+ * frees that were not carried out, space allocated ahead. The same bits give each segment its count
+ * of live blocks, which is how it will be known later that a segment can be deleted; so this runs
+ * at each mount, with or without @apply.
  *
- * Punching the same hole again is harmless, so a crash in the midst of it needs nothing but another run. */
+ * Punching the same hole again is harmless, so a crash in the midst of it needs nothing but
+ * another run. */
 #include <assert.h>
 #include <string.h>
 
@@ -21,7 +23,8 @@ struct shard_bits {
 	uint32_t *number; /* of the segments, ascending */
 	uint64_t **bits;  /* NR_WORDS for each that has live blocks, else NULL */
 	unsigned nr;
-	unsigned last; /* the one found last: stripes come in the order they were written, mostly */
+	/* the one found last: stripes come in the order they were written, mostly */
+	unsigned last;
 };
 
 struct reconcile {
@@ -104,6 +107,7 @@ static void set_bits(uint64_t *bits, uint32_t block, uint32_t nr)
 static int keep_chunk(struct reconcile *rc, const struct chunk_loc *c, uint32_t blocks)
 {
 	struct shard_bits *sb = &rc->shard[c->shard];
+	uint64_t *bits;
 	int at;
 
 	if (!sb->bits)
@@ -113,11 +117,13 @@ static int keep_chunk(struct reconcile *rc, const struct chunk_loc *c, uint32_t 
 		segments_skip(rc->raid->shard[c->shard].segments, c->segment);
 		return 0;
 	}
-	if (!sb->bits[at])
-		sb->bits[at] = calloc(NR_WORDS, sizeof(uint64_t));
-	if (!sb->bits[at])
+	bits = sb->bits[at];
+	if (!bits)
+		bits = calloc(NR_WORDS, sizeof(*bits));
+	if (!bits)
 		return -ENOMEM;
-	set_bits(sb->bits[at], c->block, blocks);
+	sb->bits[at] = bits;
+	set_bits(bits, c->block, blocks);
 	return 0;
 }
 
@@ -162,7 +168,8 @@ static uint64_t count_bits(const uint64_t *bits)
 }
 
 /* Bytes in [@start, @end) of @f that are not a hole. */
-static uint64_t data_bytes(const struct store_ops *ops, struct store_file *f, uint64_t start, uint64_t end)
+static uint64_t data_bytes(const struct store_ops *ops, struct store_file *f, uint64_t start,
+			   uint64_t end)
 {
 	uint64_t sum = 0;
 	uint64_t from, to;
@@ -177,9 +184,11 @@ static uint64_t data_bytes(const struct store_ops *ops, struct store_file *f, ui
 	return sum;
 }
 
-/* Punch what is between the live runs of @f; all behind the last one goes with the file's end. Every gap is punched,
- * also where seek_data sees none: what is allocated but was never written looks like a hole. */
-static int punch_gaps(const struct store_ops *ops, struct store_file *f, const uint64_t *bits, uint64_t *freed)
+/* Punch what is between the live runs of @f; all behind the last one goes with the file's end.
+ * Every gap is punched, also where seek_data sees none: what is allocated but was never written
+ * looks like a hole. */
+static int punch_gaps(const struct store_ops *ops, struct store_file *f, const uint64_t *bits,
+		      uint64_t *freed)
 {
 	uint32_t at = 0;
 
@@ -203,7 +212,8 @@ static int punch_gaps(const struct store_ops *ops, struct store_file *f, const u
 	}
 }
 
-static int settle_segment(struct shard *s, uint32_t number, const uint64_t *bits, bool apply, uint64_t *freed)
+static int settle_segment(struct shard *s, uint32_t number, const uint64_t *bits, bool apply,
+			  uint64_t *freed)
 {
 	static const uint64_t none[NR_WORDS];
 	struct segment_pin pin;
@@ -235,8 +245,8 @@ int raid_reconcile_end(struct reconcile *rc, bool apply, uint64_t *freed_bytes)
 
 			/* What could not be given back is tried at the next mount. */
 			if (err)
-				log_warn("%s: cannot give back what is unused in segment %08x: %s", s->path,
-					 sb->number[n], strerror(-err));
+				log_warn("%s: cannot give back what is unused in segment %08x: %s",
+					 s->path, sb->number[n], strerror(-err));
 		}
 	}
 	reconcile_free(rc);

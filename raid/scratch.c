@@ -1,5 +1,5 @@
-/* Aligned memory, kept between calls: a short list of buffers, the last one used first, as its lines are in the cache.
- * Each buffer has its length in the page before it. */
+/* Aligned memory, kept between calls: a short list of buffers, the last one used first, as its
+ * lines are in the cache. Each buffer has its length in the page before it. */
 #include "raid/scratch.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 struct scratch {
 	struct lock lock;
-	unsigned nr;	      /* guarded by lock */
+	unsigned nr;		/* guarded by lock */
 	uint8_t *kept[NR_KEPT]; /* guarded by lock */
 };
 

@@ -1,5 +1,5 @@
-/* Aligned memory for the time of one call, kept for the next one: a megabyte fresh from the kernel costs more to fault
- * in than to use. Threads: any. */
+/* Aligned memory for the time of one call, kept for the next one: a megabyte fresh from the
+ * kernel costs more to fault in than to use. Threads: any. */
 #ifndef RAID_SCRATCH_H
 #define RAID_SCRATCH_H
 

@@ -1,15 +1,17 @@
 /* Segment files: where chunks lie on one shard.
  *
- * One segment is filled: its blocks up to `tail` are given out, those up to `ahead` are allocated on disk, so that a
- * write that has its address cannot meet a full disk. One thread at a time extends (`extending`) and does so without
- * the lock; the others go on with what is ahead, or wait.
+ * One segment is filled: its blocks up to `tail` are given out, those up to `ahead` are allocated
+ * on disk, so that a write that has its address cannot meet a full disk. One thread at a time
+ * extends (`extending`) and does so without the lock; the others go on with what is ahead, or wait.
  *
- * Files are opened when needed and kept open, NR_OPEN_MAX of them; pinned and unsynced ones stay open in any case: an
- * error of the kernel's writing back is told to the descriptors that were open then.
+ * Files are opened when needed and kept open, NR_OPEN_MAX of them; pinned and unsynced ones stay
+ * open in any case: an error of the kernel's writing back is told to the descriptors that were open
+ * then.
  *
- * What a crash leaves: a segment whose name was not synced may be gone; no committed stripe names it, as raid_sync()
- * comes before the commit. What was allocated and not written stays allocated until raid_reconcile_end() punches it.
- * The number of a lost segment may be given out again; had a live stripe named it, segments_skip() would prevent that. */
+ * What a crash leaves: a segment whose name was not synced may be gone; no committed stripe
+ * names it, as raid_sync() comes before the commit. What was allocated and not written stays
+ * allocated until raid_reconcile_end() punches it. The number of a lost segment may be given out
+ * again; had a live stripe named it, segments_skip() would prevent that. */
 #include "raid/segment.h"
 
 #include <assert.h>
@@ -39,18 +41,20 @@ struct segments {
 	const struct store_ops *ops;
 	uint32_t seg_blocks; /* of a full segment */
 	bool can_allocate;   /* guarded by lock; false once the store has refused */
-	struct lock lock;    /* held across open(), not across any other I/O; guards all below */
+	/* held across open(), not across any other I/O; guards all below */
+	struct lock lock;
 	struct cond extended;
 	bool extending;
 	struct seg **seg; /* ascending numbers */
 	unsigned nr, cap;
 	unsigned nr_open;
-	uint64_t clock; /* for used_at */
-	struct seg *cur; /* the one being filled; NULL before the first allocation */
+	uint64_t clock;	      /* for used_at */
+	struct seg *cur;      /* the one being filled; NULL before the first allocation */
 	uint32_t tail, ahead; /* blocks of cur */
 	uint64_t next_number; /* 64 bits: one more than the last possible means none */
-	bool renamed;	      /* files were made or deleted since the directory was last synced */
-	bool sync_names;      /* the sync under way takes care of that */
+	/* files were made or deleted since the directory was last synced */
+	bool renamed;
+	bool sync_names;		      /* the sync under way takes care of that */
 	atomic_uint_fast64_t allocated, live; /* blocks */
 };
 
@@ -92,7 +96,7 @@ static int table_add(struct segments *g, uint32_t number, struct seg **out)
 
 	if (g->nr == g->cap) {
 		unsigned cap = g->cap ? 2 * g->cap : 16;
-		struct seg **grown = realloc(g->seg, cap * sizeof(*grown));
+		struct seg **grown = realloc(g->seg, cap * sizeof(struct seg *));
 
 		if (!grown)
 			return -ENOMEM;
@@ -103,7 +107,7 @@ static int table_add(struct segments *g, uint32_t number, struct seg **out)
 	if (!seg)
 		return -ENOMEM;
 	seg->number = number;
-	memmove(g->seg + at + 1, g->seg + at, (g->nr - at) * sizeof(*g->seg));
+	memmove(g->seg + at + 1, g->seg + at, (g->nr - at) * sizeof(struct seg *));
 	g->seg[at] = seg;
 	g->nr++;
 	g->next_number = MAX(g->next_number, (uint64_t)number + 1);
@@ -116,7 +120,7 @@ static void table_remove(struct segments *g, const struct seg *seg)
 	unsigned at = table_at(g, seg->number);
 
 	assert(at < g->nr && g->seg[at] == seg);
-	memmove(g->seg + at, g->seg + at + 1, (g->nr - at - 1) * sizeof(*g->seg));
+	memmove(g->seg + at, g->seg + at + 1, (g->nr - at - 1) * sizeof(struct seg *));
 	g->nr--;
 }
 
@@ -151,7 +155,7 @@ static int open_locked(struct segments *g, struct seg *seg, unsigned flags)
 	if (g->nr_open >= NR_OPEN_MAX)
 		close_one_idle(g);
 	name_of(seg->number, name);
-	err = g->ops->open(g->shard->store, name, flags, &seg->file);
+	err = g->ops->open(g->shard->store, name, flags | STORE_DIRECT, &seg->file);
 	if (!err)
 		g->nr_open++;
 	return err;
@@ -181,7 +185,8 @@ static void delete_seg(struct segments *g, struct seg *seg)
 	free(seg);
 }
 
-/* Take @seg out of the table when nothing in it is live. Returns it when the caller must call delete_seg(). */
+/* Take @seg out of the table when nothing in it is live. Returns it when the caller must call
+ * delete_seg(). */
 static struct seg *doom_locked(struct segments *g, struct seg *seg)
 {
 	if (!seg->settled || seg->live || seg == g->cur || seg == g->seg[g->nr - 1])
@@ -219,17 +224,17 @@ int segment_get(struct segments *g, uint32_t number, struct segment_pin *out)
 	err = seg ? pin_locked(g, seg) : -ENOENT;
 	lock_release(&g->lock);
 	if (!err)
-		*out = (struct segment_pin){ .file = seg->file, .seg = seg };
+		*out = (struct segment_pin){.file = seg->file, .seg = seg};
 	return err;
 }
 
 void segment_put(struct segments *g, struct segment_pin *pin)
 {
 	unpin(g, pin->seg);
-	*pin = (struct segment_pin){ 0 };
+	*pin = (struct segment_pin){0};
 }
 
-static int revive_locked(struct segments *g, uint32_t number)
+static int revive_locked(struct segments *g, uint32_t number, struct seg **out)
 {
 	struct seg *seg;
 	int err = table_add(g, number, &seg);
@@ -245,6 +250,7 @@ static int revive_locked(struct segments *g, uint32_t number)
 		return err;
 	}
 	g->renamed = true;
+	*out = seg;
 	return 0;
 }
 
@@ -255,11 +261,16 @@ int segment_revive(struct segments *g, uint32_t number)
 
 	lock_take(&g->lock);
 	seg = table_find(g, number);
-	err = seg ? open_locked(g, seg, 0) : revive_locked(g, number);
-	if (seg && err == -ENOENT) {
+	if (!seg) {
+		err = revive_locked(g, number, &seg);
+		goto out;
+	}
+	err = open_locked(g, seg, 0);
+	if (err == -ENOENT) {
 		err = open_locked(g, seg, STORE_CREATE);
 		g->renamed |= !err;
 	}
+out:
 	lock_release(&g->lock);
 	return err;
 }
@@ -401,17 +412,20 @@ static void trim_extending(struct segments *g)
 static int next_extending(struct segments *g)
 {
 	struct seg *dead = NULL;
-	int err;
+	struct seg *seg;
+	int err = -ENOSPC;
 
 	trim_extending(g);
 	lock_take(&g->lock);
-	err = g->next_number > UINT32_MAX ? -ENOSPC : revive_locked(g, (uint32_t)g->next_number);
+	if (g->next_number <= UINT32_MAX)
+		err = revive_locked(g, (uint32_t)g->next_number, &seg);
 	if (!err) {
-		/* The one before was being filled, or had the highest number: it had to stay until now. */
+		/* The one before was being filled, or had the highest number: it had to stay
+		 * until now. */
 		struct seg *old = g->nr > 1 ? g->seg[g->nr - 2] : NULL;
 
-		g->cur = g->seg[g->nr - 1];
-		g->cur->settled = true;
+		seg->settled = true;
+		g->cur = seg;
 		g->tail = 0;
 		g->ahead = g->can_allocate ? 0 : g->seg_blocks;
 		dead = old ? doom_locked(g, old) : NULL;
@@ -422,7 +436,8 @@ static int next_extending(struct segments *g)
 	return err;
 }
 
-/* Allocate @need more blocks behind what is ahead, or more than that where there is plenty. The caller extends. */
+/* Allocate @need more blocks behind what is ahead, or more than that where there is plenty. The
+ * caller extends. */
 static int allocate_extending(struct segments *g, uint32_t need)
 {
 	uint64_t off = (uint64_t)g->ahead * BLOCK_LEN;
@@ -539,7 +554,8 @@ int segment_free(struct segments *g, uint32_t number, uint32_t block, uint32_t n
 	/* A doomed one goes as a whole, now or with its last pin. */
 	if (err || doomed)
 		return err;
-	err = g->ops->punch(seg->file, (uint64_t)block * BLOCK_LEN, (uint64_t)nr_blocks * BLOCK_LEN);
+	err = g->ops->punch(seg->file, (uint64_t)block * BLOCK_LEN,
+			    (uint64_t)nr_blocks * BLOCK_LEN);
 	unpin(g, seg);
 	return err;
 }
@@ -564,7 +580,7 @@ unsigned segments_sync_begin(struct segments *g, struct segment_pin *pin, unsign
 		/* Dirty ones are open, so this cannot fail. */
 		seg->pins++;
 		seg->dirty = false;
-		pin[nr++] = (struct segment_pin){ .file = seg->file, .seg = seg };
+		pin[nr++] = (struct segment_pin){.file = seg->file, .seg = seg};
 	}
 	g->sync_names = g->renamed;
 	g->renamed = false;

@@ -1,16 +1,19 @@
 /* What is free, and what of it is promised.
  *
- * For each shard there is a limit: the count of blocks given out by its segments at which it will be full, as of the
- * last look at the file system. What is free now is the limit less the count now, without a system call.
+ * For each shard there is a limit: the count of blocks given out by its segments at which it will
+ * be full, as of the last look at the file system. What is free now is the limit less the count
+ * now, without a system call.
  *
- * A promise names neither shards nor stripes, so it must hold for every way to use it: promised blocks are counted as
- * if written in the most wasteful form, 1 + m copies, and layout_promise() says how many of those fit. The limit of
- * promises and blocks given out together is kept as one number: as a block given out lowers what fits by one at most,
- * that number only errs towards no, and while it says yes nothing else is looked at, without a lock. When it says no,
- * the count is made anew from what each shard has now.
+ * A promise names neither shards nor stripes, so it must hold for every way to use it: promised
+ * blocks are counted as if written in the most wasteful form, 1 + m copies, and layout_promise()
+ * says how many of those fit. The limit of promises and blocks given out together is kept as one
+ * number: as a block given out lowers what fits by one at most, that number only errs towards no,
+ * and while it says yes nothing else is looked at, without a lock. When it says no, the count is
+ * made anew from what each shard has now.
  *
- * What cutting into whole chunks costs is held back on each shard: one chunk, but no more than what is promised. Behind
- * that stands the metadata's reserve, which a promised write may touch before it fails (space_cands()). */
+ * What cutting into whole chunks costs is held back on each shard: one chunk, but no more than
+ * what is promised. Behind that stands the metadata's reserve, which a promised write may touch
+ * before it fails (space_cands()). */
 #include "raid/space.h"
 
 #include <assert.h>
@@ -19,10 +22,10 @@
 #include "raid/scratch.h"
 #include "raid/segment.h"
 
-#define FRESH_NS (200 * 1000000ULL) /* numbers are good for so long when there is plenty */
-#define SHORT_NS (1 * 1000000ULL)   /* and for so long when they say no */
-#define AHEAD_MAX  (64 * MIB)
-#define AHEAD_PART 32 /* of what is free is allocated ahead on one shard */
+#define FRESH_NS     (200 * 1000000ULL) /* numbers are good for so long when there is plenty */
+#define SHORT_NS     (1 * 1000000ULL)	/* and for so long when they say no */
+#define AHEAD_MAX    (64 * MIB)
+#define AHEAD_PART   32 /* of what is free is allocated ahead on one shard */
 #define META_DEFAULT (32 * MIB)
 #define META_PART    32 /* of the shard is kept for metadata, at most */
 
@@ -33,18 +36,22 @@ struct space_shard {
 	atomic_uint_fast64_t limit; /* of segments_allocated(), in blocks */
 	atomic_uint_fast64_t deep;  /* the same with the metadata's reserve */
 	atomic_bool full;	    /* answered -ENOSPC; until avail grows */
-	uint64_t full_avail;	    /* at the first look after that; UINT64_MAX: not looked yet. guarded by space->lock */
+	/* at the first look after that; UINT64_MAX: not looked yet. guarded by space->lock */
+	uint64_t full_avail;
 };
 
 struct space {
-	struct lock lock; /* held across statfs; guards the looks at the file systems. Before raid->lock */
+	/* held across statfs; guards the looks at the file systems. Before raid->lock */
+	struct lock lock;
 	struct space_shard shard[SHARD_MAX];
 	atomic_uint_fast64_t looked_ns;
 	atomic_uint_fast64_t looked_online; /* r->online then */
-	atomic_bool looking;		    /* someone refreshes old numbers: the others go on with them */
+	/* someone refreshes old numbers: the others go on with them */
+	atomic_bool looking;
 	atomic_bool stale;
-	atomic_uint_fast64_t quick_limit; /* of promised blocks and blocks given out on all shards */
-	atomic_uint_fast64_t promised;	  /* bytes */
+	/* of promised blocks and blocks given out on all shards */
+	atomic_uint_fast64_t quick_limit;
+	atomic_uint_fast64_t promised; /* bytes */
 	atomic_uint_fast64_t meta;
 };
 
@@ -94,8 +101,9 @@ static uint64_t meta_reserve(struct space *sp, const struct store_space *st, uns
 /* One look at the shards online. */
 struct look {
 	uint64_t online; /* and with an answer */
-	uint64_t allocated[SHARD_MAX]; /* taken first, so that what is given out meanwhile counts twice rather than never */
-	uint64_t ahead[SHARD_MAX];     /* blocks */
+	/* taken first, so that what is given out meanwhile counts twice rather than never */
+	uint64_t allocated[SHARD_MAX];
+	uint64_t ahead[SHARD_MAX]; /* blocks */
 	struct store_space st[SHARD_MAX];
 	unsigned sharing[SHARD_MAX]; /* shards on the same device, itself included */
 };
@@ -150,7 +158,8 @@ static uint64_t blocks_free(struct raid *r, unsigned idx, bool deep)
 	return limit > given ? limit - given : 0;
 }
 
-/* Blocks that can be promised on shards with @room, which is changed; no chunk is longer than @chunk. */
+/* Blocks that can be promised on shards with @room, which is changed; no chunk is longer than
+ * @chunk. */
 static uint64_t promisable(struct raid *r, uint64_t *room, unsigned nr, uint64_t chunk)
 {
 	unsigned m = space_parity(r);
@@ -165,7 +174,7 @@ static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 	struct space *sp = r->space;
 	uint64_t room[SHARD_MAX];
 	unsigned nr = 0;
-	struct look l;
+	struct look l = {0};
 	uint64_t given;
 
 	atomic_store(&sp->stale, false);
@@ -180,6 +189,7 @@ static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 				room[nr++] = blocks_free(r, i, false);
 			continue;
 		}
+		assert(l.sharing[i]);
 		avail = l.st[i].avail / l.sharing[i];
 		meta = meta_reserve(sp, &l.st[i], l.sharing[i]);
 		deep_blocks = l.ahead[i] + avail / BLOCK_LEN;
@@ -192,7 +202,8 @@ static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 		room[nr++] = free_blocks;
 	}
 	atomic_store(&sp->quick_limit,
-		     given + promisable(r, room, nr, layout_blocks(r->geo.extent_len + EXTENT_HEAD_MAX, 1)));
+		     given + promisable(r, room, nr,
+					layout_blocks(r->geo.extent_len + EXTENT_HEAD_MAX, 1)));
 	atomic_store(&sp->looked_online, atomic_load(&r->online));
 	atomic_store(&sp->looked_ns, mono_ns());
 }
@@ -212,10 +223,10 @@ static void refresh_old(struct raid *r)
 
 	if (!older_than(r, FRESH_NS) || atomic_exchange(&sp->looking, true))
 		return;
-	lock_take(&sp->lock);
+	lock_take(&r->space->lock);
 	if (older_than(r, FRESH_NS))
 		refresh_locked(r);
-	lock_release(&sp->lock);
+	lock_release(&r->space->lock);
 	atomic_store(&sp->looking, false);
 }
 
@@ -237,7 +248,7 @@ unsigned space_cands(struct raid *r, bool deep, struct layout_cand out[SHARD_MAX
 			continue;
 		blocks = blocks_free(r, i, deep);
 		if (blocks)
-			out[nr++] = (struct layout_cand){ .shard = (uint8_t)i, .blocks = blocks };
+			out[nr++] = (struct layout_cand){.shard = (uint8_t)i, .blocks = blocks};
 	}
 	return nr;
 }
@@ -294,9 +305,9 @@ int space_new(struct raid *r)
 	atomic_store(&sp->meta, META_DEFAULT);
 	r->space = sp;
 	r->scratch = scratch;
-	lock_take(&sp->lock);
+	lock_take(&r->space->lock);
 	refresh_locked(r);
-	lock_release(&sp->lock);
+	lock_release(&r->space->lock);
 	return 0;
 }
 
@@ -342,7 +353,8 @@ static bool fits_exact(struct raid *r)
 			room[nr++] = blocks_free(r, i, false);
 	}
 	k = layout_width(nr, m, space_k_max(r, m), len);
-	return k && promisable(r, room, nr, MIN(promised, (uint64_t)layout_blocks(len, k))) >= promised;
+	return k &&
+	       promisable(r, room, nr, MIN(promised, (uint64_t)layout_blocks(len, k))) >= promised;
 }
 
 static int reserve_exact(struct raid *r, uint64_t len)
@@ -350,7 +362,7 @@ static int reserve_exact(struct raid *r, uint64_t len)
 	struct space *sp = r->space;
 	bool fits;
 
-	lock_take(&sp->lock);
+	lock_take(&r->space->lock);
 	atomic_fetch_add(&sp->promised, len);
 	fits = !older_than(r, FRESH_NS) && fits_exact(r);
 	if (!fits && (atomic_load(&sp->stale) || older_than(r, SHORT_NS))) {
@@ -359,7 +371,7 @@ static int reserve_exact(struct raid *r, uint64_t len)
 	}
 	if (!fits)
 		atomic_fetch_sub(&sp->promised, len);
-	lock_release(&sp->lock);
+	lock_release(&r->space->lock);
 	return fits ? 0 : -ENOSPC;
 }
 
@@ -377,6 +389,11 @@ int raid_reserve(struct raid *r, uint64_t len)
 	return reserve_exact(r, len);
 }
 
+uint64_t space_promised(const struct raid *r)
+{
+	return atomic_load(&r->space->promised);
+}
+
 void raid_unreserve(struct raid *r, uint64_t len)
 {
 	uint64_t before = atomic_fetch_sub(&r->space->promised, len);
@@ -391,7 +408,7 @@ int raid_space(struct raid *r, struct raid_space *out)
 {
 	unsigned m = space_parity(r);
 	unsigned k_max = space_k_max(r, m);
-	struct raid_space sp = { 0 };
+	struct raid_space sp = {0};
 	uint64_t empty[SHARD_MAX];
 	uint64_t room[SHARD_MAX];
 	uint64_t promised;
@@ -413,8 +430,10 @@ int raid_space(struct raid *r, struct raid_space *out)
 		sp.used += used;
 		nr++;
 	}
-	sp.total = layout_fill(empty, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
-	sp.avail = layout_fill(room, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
+	sp.total =
+		layout_fill(empty, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
+	sp.avail =
+		layout_fill(room, nr, m, k_max, r->geo.extent_len, UINT64_MAX) * r->geo.extent_len;
 	promised = atomic_load(&r->space->promised);
 	sp.avail -= MIN(sp.avail, promised);
 	*out = sp;

@@ -51,7 +51,7 @@ static bool loc_sane(const struct stripe_loc *loc)
 int stripe_loc_get(const uint8_t *buf, size_t len, struct stripe_loc *loc)
 {
 	struct rbuf r = rbuf_init(buf, len);
-	struct stripe_loc l = { 0 };
+	struct stripe_loc l = {0};
 
 	l.k = rbuf_u8(&r);
 	l.m = rbuf_u8(&r);

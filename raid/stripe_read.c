@@ -1,16 +1,16 @@
-/* Reading stripes: the data chunks in one batch, straight into the caller's buffer; parity only when one of them is
- * not there or not right.
+/* Reading stripes: the data chunks in one batch, straight into the caller's buffer; parity only
+ * when one of them is not there or not right.
  *
- *   chunk state  what is known of a chunk                                  then
- *   UNREAD       nothing                                                   read when needed
- *   GOOD         head and payload verified                                 used
- *   WRONG        read, but not what it should be                           rebuilt, rewritten, counted
- *   UNREADABLE   its shard is there and answered with an error             rebuilt, rewritten
- *   LOST         its shard is not there                                    rebuilt
+ *   chunk state  what is known of a chunk                         then
+ *   UNREAD       nothing                                          read when needed
+ *   GOOD         head and payload verified                        used
+ *   WRONG        read, but not what it should be                  rebuilt, rewritten, counted
+ *   UNREADABLE   its shard is there and answered with an error    rebuilt, rewritten
+ *   LOST         its shard is not there                           rebuilt
  *
- * Nothing reaches the caller unverified: a rebuilt payload comes from k verified chunks, and where its own head is
- * still good, its sum must agree too. Rewriting goes to the same address: whatever a crash leaves there was wrong
- * before and is rebuilt again. */
+ * Nothing reaches the caller unverified: a rebuilt payload comes from k verified chunks, and
+ * where its own head is still good, its sum must agree too. Rewriting goes to the same address:
+ * whatever a crash leaves there was wrong before and is rebuilt again. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@
 /* A stripe that cannot be read is reported so often at most. */
 #define SAY_NS (1000 * 1000000ULL)
 
-/* What k payloads are longer than the stripe: less than 64 for each by layout_payload_len(), and one more. */
+/* What k payloads are longer than the stripe: less than 64 for each by layout_payload_len(), and
+ * one more. */
 #define TAIL_LEN (65 * STRIPE_WIDTH_MAX)
 
 static const uint8_t zeros[BLOCK_LEN];
@@ -40,14 +41,15 @@ enum chunk_state {
 	CHUNK_LOST,
 };
 
-static const char *const chunk_state_name[] = { "not read", "good", "wrong", "unreadable", "lost" };
+static const char *const chunk_state_name[] = {"not read", "good", "wrong", "unreadable", "lost"};
 
 struct piece {
 	enum chunk_state state;
 	bool head_good;
-	struct chunk_head found;   /* when head_good */
+	struct chunk_head found; /* when head_good */
 	uint8_t head[CHUNK_HEAD_LEN];
-	struct iovec payload[2];   /* where it goes: in the caller's buffer, and what is behind its end */
+	/* where it goes: in the caller's buffer, and what is behind its end */
+	struct iovec payload[2];
 	unsigned nr_payload;
 };
 
@@ -63,8 +65,8 @@ struct rd {
 	uint8_t tail[TAIL_LEN];
 };
 
-static void rd_init(struct rd *rd, struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
-		    uint8_t *buf)
+static void rd_init(struct rd *rd, struct raid *r, const struct stripe_owner *owner,
+		    const struct stripe_loc *loc, uint8_t *buf)
 {
 	rd->raid = r;
 	rd->owner = owner;
@@ -118,7 +120,8 @@ static uint32_t stripe_part(const struct rd *rd, unsigned idx)
 {
 	uint64_t off = (uint64_t)idx * rd->payload_len;
 
-	return off < rd->loc->len ? (uint32_t)MIN(rd->loc->len - off, (uint64_t)rd->payload_len) : 0;
+	return off < rd->loc->len ? (uint32_t)MIN(rd->loc->len - off, (uint64_t)rd->payload_len)
+				  : 0;
 }
 
 /* Data straight to its place. The copies of k = 1 all go to the same. */
@@ -130,9 +133,10 @@ static void aim_at_buf(struct rd *rd, unsigned idx, uint8_t **tail)
 
 	p->nr_payload = 0;
 	if (part)
-		p->payload[p->nr_payload++] = (struct iovec){ rd->buf + (size_t)data * rd->payload_len, part };
+		p->payload[p->nr_payload++] =
+			(struct iovec){rd->buf + (size_t)data * rd->payload_len, part};
 	if (part < rd->payload_len) {
-		p->payload[p->nr_payload++] = (struct iovec){ *tail, rd->payload_len - part };
+		p->payload[p->nr_payload++] = (struct iovec){*tail, rd->payload_len - part};
 		*tail += rd->payload_len - part;
 		assert(*tail <= rd->tail + sizeof(rd->tail));
 	}
@@ -146,13 +150,14 @@ static uint8_t *scratch_of(const struct rd *rd, unsigned idx)
 static int scratch_have(struct rd *rd)
 {
 	if (!rd->scratch)
-		rd->scratch = scratch_get(rd->raid->scratch, rd->width * round_up(rd->payload_len, 64));
+		rd->scratch =
+			scratch_get(rd->raid->scratch, rd->width * round_up(rd->payload_len, 64));
 	return rd->scratch ? 0 : -ENOMEM;
 }
 
 static void aim_at_scratch(struct rd *rd, unsigned idx)
 {
-	rd->piece[idx].payload[0] = (struct iovec){ scratch_of(rd, idx), rd->payload_len };
+	rd->piece[idx].payload[0] = (struct iovec){scratch_of(rd, idx), rd->payload_len};
 	rd->piece[idx].nr_payload = 1;
 }
 
@@ -169,16 +174,19 @@ static enum chunk_state verify(struct rd *rd, unsigned idx)
 	};
 
 	memcpy(want.uuid, rd->raid->uuid, sizeof(want.uuid));
-	if (chunk_head_get(p->head, sizeof(p->head), &p->found) || !chunk_head_matches(&p->found, &want))
+	if (chunk_head_get(p->head, sizeof(p->head), &p->found) ||
+	    !chunk_head_matches(&p->found, &want))
 		return CHUNK_WRONG;
 	p->head_good = true;
-	return chunk_sum(p->payload, p->nr_payload) == p->found.payload_sum ? CHUNK_GOOD : CHUNK_WRONG;
+	return chunk_sum(p->payload, p->nr_payload) == p->found.payload_sum ? CHUNK_GOOD
+									    : CHUNK_WRONG;
 }
 
 /* A chunk whose shard answered with @err. */
 static enum chunk_state state_of_error(struct shard *s, int err)
 {
-	/* No such segment, or it is too short: where the shard is still there, its bytes are merely gone. */
+	/* No such segment, or it is too short: where the shard is still there, its bytes are
+	 * merely gone. */
 	if (err == -ENOENT || err == -ENODATA)
 		err = s->raid->ops->alive(s->store);
 	if (!err)
@@ -220,7 +228,7 @@ static void fetch_add(struct rd *rd, struct fetch *f, unsigned idx)
 		note_wrong(rd, idx);
 		return;
 	}
-	f->iov[n][0] = (struct iovec){ p->head, CHUNK_HEAD_LEN };
+	f->iov[n][0] = (struct iovec){p->head, CHUNK_HEAD_LEN};
 	memcpy(f->iov[n] + 1, p->payload, p->nr_payload * sizeof(struct iovec));
 	f->io[n] = (struct store_io){
 		.op = STORE_READ,
@@ -267,16 +275,20 @@ static void say_unreadable(struct rd *rd)
 	char text[STRIPE_WIDTH_MAX * 24];
 	size_t at = 0;
 
-	if ((said && now - said < SAY_NS) || !atomic_compare_exchange_strong(&r->said_ns, &said, now))
+	if ((said && now - said < SAY_NS) ||
+	    !atomic_compare_exchange_strong(&r->said_ns, &said, now))
 		return;
 	for (unsigned i = 0; i < rd->width; i++)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%sshard %u %s", i ? ", " : "",
-				       rd->loc->chunk[i].shard, chunk_state_name[rd->piece[i].state]);
-	log_error("inode %" PRIu64 ", offset %" PRIu64 ": %u of %u chunks can be read, %u are needed (%s)",
+				       rd->loc->chunk[i].shard,
+				       chunk_state_name[rd->piece[i].state]);
+	log_error("inode %" PRIu64 ", offset %" PRIu64
+		  ": %u of %u chunks can be read, %u are needed (%s)",
 		  rd->owner->ino, rd->owner->file_off, count_good(rd), rd->width, rd->loc->k, text);
 }
 
-/* Each payload in one run of memory: in the caller's buffer when it lies there whole, else in scratch. */
+/* Each payload in one run of memory: in the caller's buffer when it lies there whole, else in
+ * scratch. */
 static uint8_t *whole_payload(struct rd *rd, unsigned idx)
 {
 	const struct piece *p = &rd->piece[idx];
@@ -298,7 +310,8 @@ static bool repairable(const struct rd *rd, unsigned idx)
 {
 	enum chunk_state st = rd->piece[idx].state;
 
-	return (st == CHUNK_WRONG || st == CHUNK_UNREADABLE) && !rd->raid->rdonly && shard_of(rd, idx);
+	return (st == CHUNK_WRONG || st == CHUNK_UNREADABLE) && !rd->raid->rdonly &&
+	       shard_of(rd, idx);
 }
 
 /* Fill whole[] with what the good chunks give: all data, and the parity that can be repaired. */
@@ -319,13 +332,14 @@ static int rebuild(struct rd *rd, uint8_t *whole[])
 	if (err)
 		return err;
 	for (unsigned i = 0; i < rd->width; i++) {
-		struct iovec iov = { whole[i], rd->payload_len };
+		struct iovec iov = {whole[i], rd->payload_len};
 
 		if ((want & (1u << i)) && rd->piece[i].head_good &&
 		    chunk_sum(&iov, 1) != rd->piece[i].found.payload_sum)
 			return -EIO;
 	}
-	atomic_fetch_add(&rd->raid->nr_rebuilt, (unsigned)__builtin_popcount(want & ((1u << rd->loc->k) - 1)));
+	atomic_fetch_add(&rd->raid->nr_rebuilt,
+			 (unsigned)__builtin_popcount(want & ((1u << rd->loc->k) - 1)));
 	return 0;
 }
 
@@ -354,9 +368,10 @@ static int rewrite(struct rd *rd, unsigned idx, uint8_t *whole)
 		.payload_len = rd->payload_len,
 	};
 	struct iovec iov[3] = {
-		{ head, sizeof(head) },
-		{ whole, rd->payload_len },
-		{ (void *)(uintptr_t)zeros, (size_t)rd->blocks * BLOCK_LEN - CHUNK_HEAD_LEN - rd->payload_len },
+		{head, sizeof(head)},
+		{whole, rd->payload_len},
+		{(void *)(uintptr_t)zeros,
+		 (size_t)rd->blocks * BLOCK_LEN - CHUNK_HEAD_LEN - rd->payload_len},
 	};
 	struct store_io io = {
 		.op = STORE_WRITE,
@@ -407,7 +422,7 @@ static unsigned repair(struct rd *rd, uint8_t *whole[])
 static int read_degraded(struct rd *rd)
 {
 	uint8_t *whole[STRIPE_WIDTH_MAX];
-	struct fetch f = { .nr = 0 };
+	struct fetch f = {.nr = 0};
 	int err = scratch_have(rd);
 
 	if (err)
@@ -446,8 +461,9 @@ static int read_striped(struct rd *rd)
 
 /* ---- copies ---- */
 
-/* The copy not yet read whose shard has the least to do, else the first: stripes begin on each shard in turn, and one
- * extent should always come from the same disk (and its page cache) while all are idle. -1: none. */
+/* The copy not yet read whose shard has the least to do, else the first: stripes begin on each
+ * shard in turn, and one extent should always come from the same disk (and its page cache) while
+ * all are idle. -1: none. */
 static int next_copy(const struct rd *rd)
 {
 	unsigned least = 0;
@@ -496,7 +512,8 @@ static int read_copies(struct rd *rd)
 
 /* ---- the room's calls ---- */
 
-int raid_read(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc, uint8_t *buf)
+int raid_read(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
+	      uint8_t *buf)
 {
 	struct rd rd;
 	int err;
@@ -526,7 +543,8 @@ static void verify_parity(struct rd *rd)
 		if (parity_rebuild(k, rd->loc->m, rd->payload_len, whole, data, 1u << i) ||
 		    memcmp(stored, whole[i], rd->payload_len)) {
 			rd->piece[i].state = CHUNK_WRONG;
-			rd->piece[i].head_good = false; /* its sum is that of the wrong payload */
+			/* its sum is that of the wrong payload */
+			rd->piece[i].head_good = false;
 			note_wrong(rd, i);
 		}
 		whole[i] = stored;
@@ -535,9 +553,10 @@ static void verify_parity(struct rd *rd)
 
 static int verify_read(struct rd *rd)
 {
-	struct fetch f = { .nr = 0 };
+	struct fetch f = {.nr = 0};
 
-	rd->scratch = scratch_get(rd->raid->scratch, (rd->width + 1) * round_up(rd->payload_len, 64));
+	rd->scratch =
+		scratch_get(rd->raid->scratch, (rd->width + 1) * round_up(rd->payload_len, 64));
 	if (!rd->scratch)
 		return -ENOMEM;
 	for (unsigned i = 0; i < rd->width; i++) {
@@ -550,8 +569,8 @@ static int verify_read(struct rd *rd)
 	return 0;
 }
 
-int raid_verify(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc, unsigned *bad,
-		unsigned *repaired)
+int raid_verify(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
+		unsigned *bad, unsigned *repaired)
 {
 	uint8_t *whole[STRIPE_WIDTH_MAX];
 	unsigned nr_bad = 0;

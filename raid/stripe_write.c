@@ -1,10 +1,11 @@
 /* Writing stripes: build the chunks once, find places for them, write them in one batch.
  *
- * Nothing of the caller's bytes is copied: a data chunk on disk is its head, slices of the caller's pieces, and zeros.
- * Heads and parity depend on k and m alone, not on the shards, so another attempt on other shards usually keeps them.
+ * A data chunk on disk is its head, slices of the caller's pieces, and zeros; small ones are written from where these
+ * lie, big ones from a copy that can pass the page cache by (build_whole). Heads and parity depend on k and m alone, not on the shards, so another
+ * attempt on other shards usually keeps them.
  *
- * A stripe is returned only when all of its chunks are written, so what a failed attempt leaves is named by nobody: it
- * is freed here, or after a crash by raid_reconcile_end(). */
+ * A stripe is returned only when all of its chunks are written, so what a failed attempt leaves
+ * is named by nobody: it is freed here, or after a crash by raid_reconcile_end(). */
 #include <assert.h>
 #include <string.h>
 
@@ -26,7 +27,8 @@
 /* Each attempt that fails takes a shard out of the choice, as full or as failed. */
 #define NR_ATTEMPTS (2 * SHARD_MAX + 2)
 
-/* The padding of a chunk: to payload_len (64 bytes a chunk at most, layout_payload_len()), then to whole blocks. */
+/* The padding of a chunk: to payload_len (64 bytes a chunk at most, layout_payload_len()), then
+ * to whole blocks. */
 static const uint8_t zeros[2 * BLOCK_LEN];
 
 struct job {
@@ -39,6 +41,7 @@ struct job {
 	struct stripe_loc loc;
 	uint8_t *parity; /* scratch: m payloads */
 	uint8_t *joined; /* scratch: the pieces as one */
+	uint8_t *whole;	 /* scratch: chunks as they stand on disk, for transfers past the page cache */
 	struct iovec joined_iov;
 	uint8_t head[STRIPE_WIDTH_MAX][CHUNK_HEAD_LEN];
 	struct iovec iov[STRIPE_WIDTH_MAX][NR_CHUNK_IOV];
@@ -62,7 +65,7 @@ static unsigned slice(const struct job *j, uint64_t off, uint64_t len, struct io
 			continue;
 		}
 		part = MIN(len, piece_len - off);
-		out[nr++] = (struct iovec){ (uint8_t *)j->piece[i].iov_base + off, part };
+		out[nr++] = (struct iovec){(uint8_t *)j->piece[i].iov_base + off, part};
 		len -= part;
 		off = 0;
 	}
@@ -73,7 +76,7 @@ static unsigned slice(const struct job *j, uint64_t off, uint64_t len, struct io
 static struct iovec pad(uint64_t len)
 {
 	assert(len <= sizeof(zeros));
-	return (struct iovec){ (void *)(uintptr_t)zeros, len };
+	return (struct iovec){(void *)(uintptr_t)zeros, len};
 }
 
 /* The bytes of chunk @idx's payload. */
@@ -87,7 +90,8 @@ static unsigned payload_iov(const struct job *j, unsigned idx, struct iovec *out
 	if (j->layout.k == 1)
 		off = 0;
 	else if (idx >= j->layout.k) {
-		out[0] = (struct iovec){ j->parity + (size_t)(idx - j->layout.k) * payload_len, payload_len };
+		out[0] = (struct iovec){j->parity + (size_t)(idx - j->layout.k) * payload_len,
+					payload_len};
 		return 1;
 	}
 	have = off < j->len ? MIN(j->len - off, payload_len) : 0;
@@ -112,7 +116,8 @@ static const uint8_t *data_run(const struct job *j, unsigned idx, uint32_t off, 
 	return iov[0].iov_base;
 }
 
-/* Pieces end in the middle of chunks, so parity goes in runs over which every data chunk is in one piece. */
+/* Pieces end in the middle of chunks, so parity goes in runs over which every data chunk is in
+ * one piece. */
 static void build_parity(struct job *j)
 {
 	const struct layout *l = &j->layout;
@@ -148,12 +153,40 @@ static void build_chunk(struct job *j, unsigned idx, uint64_t sum)
 
 	memcpy(h.uuid, j->raid->uuid, sizeof(h.uuid));
 	chunk_head_put(&h, j->head[idx]);
-	iov[0] = (struct iovec){ j->head[idx], CHUNK_HEAD_LEN };
+	iov[0] = (struct iovec){j->head[idx], CHUNK_HEAD_LEN};
 	if (rest && iov[nr - 1].iov_base == (const void *)zeros)
 		iov[nr - 1].iov_len += rest;
 	else if (rest)
 		iov[nr++] = pad(rest);
 	j->nr_iov[idx] = nr;
+}
+
+/* Big chunks are put together in aligned memory, so that they can pass the page cache by: on ext4 that took 0.07 s of a
+ * core for a GB instead of 0.2 to 0.6, and disks held to 100 MB/s got 420 instead of 150 to 380 MB/s from four. The copy
+ * is a tenth of what it saves. Without memory for it, or where the store cannot, the page cache it is. */
+static void build_whole(struct job *j)
+{
+	const struct layout *l = &j->layout;
+	unsigned width = (unsigned)l->k + l->m;
+	size_t len = (size_t)l->blocks * BLOCK_LEN;
+
+	if (len < STORE_DIRECT_MIN)
+		return;
+	scratch_put(j->raid->scratch, j->whole);
+	j->whole = scratch_get(j->raid->scratch, width * len);
+	if (!j->whole)
+		return;
+	for (unsigned i = 0; i < width; i++) {
+		uint8_t *chunk = j->whole + i * len, *at = chunk;
+
+		for (unsigned n = 0; n < j->nr_iov[i]; n++) {
+			memcpy(at, j->iov[i][n].iov_base, j->iov[i][n].iov_len);
+			at += j->iov[i][n].iov_len;
+		}
+		assert(at == chunk + len);
+		j->iov[i][0] = (struct iovec){chunk, len};
+		j->nr_iov[i] = 1;
+	}
 }
 
 static int build(struct job *j)
@@ -163,7 +196,8 @@ static int build(struct job *j)
 
 	if (l->k > 1 && l->m && !j->parity) {
 		/* Enough for any k from here on: fewer shards only make chunks longer. */
-		j->parity = scratch_get(j->raid->scratch, (size_t)l->m * layout_payload_len(j->len, 2));
+		j->parity =
+			scratch_get(j->raid->scratch, (size_t)l->m * layout_payload_len(j->len, 2));
 		if (!j->parity)
 			return -ENOMEM;
 	}
@@ -176,6 +210,7 @@ static int build(struct job *j)
 			sum = chunk_sum(j->iov[i] + 1, j->nr_iov[i] - 1);
 		build_chunk(j, i, sum);
 	}
+	build_whole(j);
 	return 0;
 }
 
@@ -210,7 +245,8 @@ static void trim_device(struct shard *s)
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		struct shard *o = &r->shard[i];
 
-		if (shard_usable(o) && o->segments && !r->ops->space(o->store, &other) && other.dev == mine.dev)
+		if (shard_usable(o) && o->segments && !r->ops->space(o->store, &other) &&
+		    other.dev == mine.dev)
 			segments_trim(o->segments);
 	}
 }
@@ -268,7 +304,7 @@ static int place(struct job *j)
 	unsigned width = (unsigned)l->k + l->m;
 	int err = 0;
 
-	j->loc = (struct stripe_loc){ .k = l->k, .m = l->m, .len = j->len };
+	j->loc = (struct stripe_loc){.k = l->k, .m = l->m, .len = j->len};
 	for (unsigned i = 0; i < width && !err; i++) {
 		struct shard *s = &j->raid->shard[l->shard[i]];
 		struct chunk_loc *c = &j->loc.chunk[i];
@@ -288,7 +324,8 @@ static int place(struct job *j)
 	return err;
 }
 
-/* Write all chunks. A failed one spoils the stripe: its shards take blame, its space is given back. */
+/* Write all chunks. A failed one spoils the stripe: its shards take blame, its space is given
+ * back. */
 static int transfer(struct job *j)
 {
 	const struct layout *l = &j->layout;
@@ -315,11 +352,13 @@ static int transfer(struct job *j)
 			err = err == -ENOMEM ? err : blamed;
 			continue;
 		}
-		/* Voted out meanwhile: what it has does not count, but it takes a write until it is told. */
+		/* Voted out meanwhile: what it has does not count, but it takes a write until it
+		 * is told. */
 		if (!shard_usable(s))
 			err = err ? err : -EAGAIN;
 		atomic_fetch_add_explicit(&s->nr_writes, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->write_bytes, (uint64_t)l->blocks * BLOCK_LEN, memory_order_relaxed);
+		atomic_fetch_add_explicit(&s->write_bytes, (uint64_t)l->blocks * BLOCK_LEN,
+					  memory_order_relaxed);
 	}
 	put_pins(j, width, !err);
 	if (err)
@@ -350,8 +389,8 @@ static int attempt(struct job *j)
 
 /* ---- the room's calls ---- */
 
-static int job_init(struct job *j, struct raid *r, const struct stripe_owner *owner, const struct iovec *iov,
-		    unsigned nr_iov)
+static int job_init(struct job *j, struct raid *r, const struct stripe_owner *owner,
+		    const struct iovec *iov, unsigned nr_iov)
 {
 	uint64_t len = 0;
 
@@ -363,15 +402,16 @@ static int job_init(struct job *j, struct raid *r, const struct stripe_owner *ow
 	j->piece = iov;
 	j->nr_piece = nr_iov;
 	j->len = (uint32_t)len;
-	j->layout.k = 0;
+	j->layout = (struct layout){0};
 	j->parity = NULL;
 	j->joined = NULL;
+	j->whole = NULL;
 	if (nr_iov < NR_PIECES_MAX)
 		return 0;
 	j->joined = scratch_get(r->scratch, len);
 	if (!j->joined)
 		return -ENOMEM;
-	j->joined_iov = (struct iovec){ j->joined, len };
+	j->joined_iov = (struct iovec){j->joined, len};
 	for (unsigned i = 0, off = 0; i < nr_iov; off += (unsigned)iov[i].iov_len, i++) {
 		if (iov[i].iov_len)
 			memcpy(j->joined + off, iov[i].iov_base, iov[i].iov_len);
@@ -381,8 +421,8 @@ static int job_init(struct job *j, struct raid *r, const struct stripe_owner *ow
 	return 0;
 }
 
-int raid_write(struct raid *r, const struct stripe_owner *owner, const struct iovec *iov, unsigned nr_iov,
-	       struct stripe_loc *out)
+int raid_write(struct raid *r, const struct stripe_owner *owner, const struct iovec *iov,
+	       unsigned nr_iov, struct stripe_loc *out)
 {
 	struct job j;
 	int err;
@@ -398,6 +438,7 @@ int raid_write(struct raid *r, const struct stripe_owner *owner, const struct io
 		*out = j.loc;
 	scratch_put(r->scratch, j.parity);
 	scratch_put(r->scratch, j.joined);
+	scratch_put(r->scratch, j.whole);
 	return err == -EAGAIN ? -EIO : err;
 }
 
@@ -418,8 +459,8 @@ void raid_free(struct raid *r, const struct stripe_loc *loc)
 		err = segment_free(s->segments, c->segment, c->block, blocks);
 		if (!err)
 			continue;
-		log_warn("%s: cannot free %u blocks at %u of segment %08x: %s", s->path, blocks, c->block,
-			 c->segment, strerror(-err));
+		log_warn("%s: cannot free %u blocks at %u of segment %08x: %s", s->path, blocks,
+			 c->block, c->segment, strerror(-err));
 		/* A segment that is not there says nothing about the shard. */
 		if (err != -ENOENT && err != -EINVAL)
 			shard_error(s, err, false, "freeing a chunk");
@@ -455,7 +496,8 @@ static void sync_collect(struct raid *r, struct sync_batch *b)
 		b->first[i] = b->nr_io;
 		b->nr[i] = segments_sync_begin(s->segments, b->pin[i], NR_SYNC_SHARD, &b->more);
 		for (unsigned n = 0; n < b->nr[i]; n++)
-			b->io[b->nr_io++] = (struct store_io){ .op = STORE_SYNC, .file = b->pin[i][n].file };
+			b->io[b->nr_io++] =
+				(struct store_io){.op = STORE_SYNC, .file = b->pin[i][n].file};
 	}
 }
 

@@ -1,9 +1,10 @@
-/* What a stripe costs: raid_write() and raid_read() of 1 MiB, against pwrite() and pread() of the same bytes to one file
- * beside the shards.
+/* What a stripe costs: raid_write() and raid_read() of 1 MiB, against pwrite() and pread() of the
+ * same bytes to one file beside the shards.
  *
  *   bench_stripe DIR LEVEL NR_SHARDS uring|sync [MIB]
  *
- * DIR is on the file system to measure; figures are best of 5 rounds after one that is not counted. */
+ * DIR is on the file system to measure; figures are best of 5 rounds after one that is not
+ * counted. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +57,8 @@ static void say(const char *what, unsigned mib, const struct figure *f, const st
 	putchar('\n');
 }
 
-static void bench_file(const char *dir, uint8_t *buf, unsigned mib, struct figure *wr, struct figure *rd)
+static void bench_file(const char *dir, uint8_t *buf, unsigned mib, struct figure *wr,
+		       struct figure *rd)
 {
 	char *path;
 
@@ -68,11 +70,13 @@ static void bench_file(const char *dir, uint8_t *buf, unsigned mib, struct figur
 		assert_true(fd >= 0);
 		start(&f);
 		for (unsigned i = 0; i < mib; i++)
-			assert_int_equal(pwrite(fd, buf + (i % 16) * MIB, MIB, (off_t)(i * MIB)), MIB);
+			assert_int_equal(pwrite(fd, buf + (i % 16) * MIB, MIB, (off_t)(i * MIB)),
+					 MIB);
 		stop(&f, wr, round);
 		start(&f);
 		for (unsigned i = 0; i < mib; i++)
-			assert_int_equal(pread(fd, buf + (16 + i % 16) * MIB, MIB, (off_t)(i * MIB)), MIB);
+			assert_int_equal(
+				pread(fd, buf + (16 + i % 16) * MIB, MIB, (off_t)(i * MIB)), MIB);
 		stop(&f, rd, round);
 		close(fd);
 		unlink(path);
@@ -80,10 +84,11 @@ static void bench_file(const char *dir, uint8_t *buf, unsigned mib, struct figur
 	free(path);
 }
 
-static void bench_raid(struct raid *r, uint8_t *buf, unsigned mib, struct figure *wr, struct figure *rd)
+static void bench_raid(struct raid *r, uint8_t *buf, unsigned mib, struct figure *wr,
+		       struct figure *rd)
 {
 	struct stripe_loc *loc = calloc(mib, sizeof(*loc));
-	uint8_t head[40] = { 1 };
+	uint8_t head[40] = {1};
 
 	assert_non_null(loc);
 	for (unsigned round = 0; round < NR_ROUNDS; round++) {
@@ -91,17 +96,19 @@ static void bench_raid(struct raid *r, uint8_t *buf, unsigned mib, struct figure
 
 		start(&f);
 		for (unsigned i = 0; i < mib; i++) {
-			struct stripe_owner owner = { .ino = 1, .file_off = i * MIB, .gen = i, .raw_len = MIB };
-			struct iovec iov[2] = { { head, sizeof(head) }, { buf + (i % 16) * MIB, MIB } };
+			struct stripe_owner owner = {
+				.ino = 1, .file_off = i * MIB, .gen = i, .raw_len = MIB};
+			struct iovec iov[2] = {{head, sizeof(head)}, {buf + (i % 16) * MIB, MIB}};
 
 			assert_int_equal(raid_write(r, &owner, iov, 2, &loc[i]), 0);
 		}
 		stop(&f, wr, round);
 		start(&f);
 		for (unsigned i = 0; i < mib; i++) {
-			struct stripe_owner owner = { .ino = 1, .file_off = i * MIB, .gen = i };
+			struct stripe_owner owner = {.ino = 1, .file_off = i * MIB, .gen = i};
 
-			assert_int_equal(raid_read(r, &owner, &loc[i], buf + (16 + i % 15) * MIB), 0);
+			assert_int_equal(raid_read(r, &owner, &loc[i], buf + (16 + i % 15) * MIB),
+					 0);
 		}
 		stop(&f, rd, round);
 		for (unsigned i = 0; i < mib; i++)
@@ -114,9 +121,9 @@ static void bench_raid(struct raid *r, uint8_t *buf, unsigned mib, struct figure
 int main(int argc, char **argv)
 {
 	unsigned mib = argc > 5 ? (unsigned)atoi(argv[5]) : 512;
-	struct figure file_wr = { 0 }, file_rd = { 0 }, wr = { 0 }, rd = { 0 };
+	struct figure file_wr = {0}, file_rd = {0}, wr = {0}, rd = {0};
 	const struct store_ops *ops = store_sync();
-	struct raid_geometry geo = { .copies = 2, .extent_len = MIB };
+	struct raid_geometry geo = {.copies = 2, .extent_len = MIB};
 	uint8_t *buf = aligned_alloc(BLOCK_LEN, 32 * MIB);
 	struct raid *r;
 	char **path;

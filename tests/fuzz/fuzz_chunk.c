@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct chunk_head h, again;
 
 	if (chunk_head_get(data, len, &h)) {
-		/* The checksum keeps nearly all inputs out: pass it, for the sake of what is behind. */
+		/* The checksum keeps nearly all inputs out: pass it, for the sake of what is
+		 * behind. */
 		if (len < 64)
 			return 0;
 		memset(&h, 0, sizeof(h));
@@ -21,7 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		h.m = data[1] % 20;
 		h.idx = data[2] % 20;
 		memcpy(&h.stripe_len, data + 4, 4);
-		h.payload_len = data[3] % 2 && h.k && h.stripe_len ? layout_payload_len(h.stripe_len, h.k) : 0;
+		h.payload_len = data[3] % 2 && h.k && h.stripe_len
+					? layout_payload_len(h.stripe_len, h.k)
+					: 0;
 		memcpy(&h.owner.gen, data + 8, 8);
 		memcpy(&h.payload_sum, data + 16, 8);
 		memcpy(h.uuid, data + 24, sizeof(h.uuid));

@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort();
 	for (unsigned i = 0; i < loc.k + loc.m; i++) {
 		if (loc.chunk[i].shard >= SHARD_MAX ||
-		    (uint64_t)loc.chunk[i].block + layout_blocks(loc.len, loc.k) > SEGMENT_BLOCKS_MAX)
+		    (uint64_t)loc.chunk[i].block + layout_blocks(loc.len, loc.k) >
+			    SEGMENT_BLOCKS_MAX)
 			abort();
 	}
 	if (stripe_loc_bytes(&loc) < loc.len)

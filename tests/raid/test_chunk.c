@@ -14,7 +14,10 @@
 static struct chunk_head example_head(void)
 {
 	struct chunk_head h = {
-		.owner = { .ino = 0x1122334455667788, .file_off = 3 * MIB, .gen = 42, .raw_len = 1048576 },
+		.owner = {.ino = 0x1122334455667788,
+			  .file_off = 3 * MIB,
+			  .gen = 42,
+			  .raw_len = 1048576},
 		.k = 3,
 		.m = 1,
 		.idx = 2,
@@ -122,12 +125,14 @@ static void another_stripes_head_does_not_match(void **state)
 static void sum_does_not_depend_on_pieces(void **state)
 {
 	uint8_t buf[3000];
-	struct iovec whole = { buf, sizeof(buf) };
+	struct iovec whole = {buf, sizeof(buf)};
 
 	(void)state;
 	raid_make_bytes(buf, sizeof(buf), 7);
 	for (size_t cut = 0; cut <= sizeof(buf); cut += 37) {
-		struct iovec part[3] = { { buf, cut / 2 }, { buf + cut / 2, cut - cut / 2 }, { buf + cut, sizeof(buf) - cut } };
+		struct iovec part[3] = {{buf, cut / 2},
+					{buf + cut / 2, cut - cut / 2},
+					{buf + cut, sizeof(buf) - cut}};
 
 		assert_int_equal(chunk_sum(part, 3), chunk_sum(&whole, 1));
 	}
@@ -135,12 +140,12 @@ static void sum_does_not_depend_on_pieces(void **state)
 
 static struct stripe_loc example_loc(unsigned k, unsigned m)
 {
-	struct stripe_loc loc = { .k = (uint8_t)k, .m = (uint8_t)m, .len = 0x12345 };
+	struct stripe_loc loc = {.k = (uint8_t)k, .m = (uint8_t)m, .len = 0x12345};
 
 	for (unsigned i = 0; i < k + m; i++) {
-		loc.chunk[i] = (struct chunk_loc){
-			.shard = (uint8_t)(63 - i), .segment = 0xa0b0c0d0 + i, .block = 0x1000 + i * 100
-		};
+		loc.chunk[i] = (struct chunk_loc){.shard = (uint8_t)(63 - i),
+						  .segment = 0xa0b0c0d0 + i,
+						  .block = 0x1000 + i * 100};
 	}
 	return loc;
 }
@@ -170,9 +175,10 @@ static void places_come_back(void **state)
 
 static void place_is_the_golden_one(void **state)
 {
-	static const uint8_t bytes[] = { 2,    1,    0x45, 0x23, 0x01, 0,    63, 0xd0, 0xc0, 0xb0, 0xa0,
-					 0,    0x10, 0,	   0,	 62,   0xd1, 0xc0, 0xb0, 0xa0, 0x64, 0x10,
-					 0,    0,    61,   0xd2, 0xc0, 0xb0, 0xa0, 0xc8, 0x10, 0,	   0 };
+	static const uint8_t bytes[] = {2,    1,    0x45, 0x23, 0x01, 0, 63, 0xd0, 0xc0,
+					0xb0, 0xa0, 0,	  0x10, 0,    0, 62, 0xd1, 0xc0,
+					0xb0, 0xa0, 0x64, 0x10, 0,    0, 61, 0xd2, 0xc0,
+					0xb0, 0xa0, 0xc8, 0x10, 0,    0};
 	struct stripe_loc loc = example_loc(2, 1);
 	uint8_t buf[STRIPE_LOC_MAX];
 

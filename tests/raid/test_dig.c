@@ -14,7 +14,7 @@
 #define NR_SHARDS  4
 #define NR_STRIPES 30
 
-static const char *const crash_path[NR_SHARDS] = { "crash:0", "crash:1", "crash:2", "crash:3" };
+static const char *const crash_path[NR_SHARDS] = {"crash:0", "crash:1", "crash:2", "crash:3"};
 
 /* Stripes put together from what is found: payloads by generation and index. */
 struct heap {
@@ -55,7 +55,7 @@ static void heap_fini(struct heap *h)
 
 static uint32_t len_of(unsigned n)
 {
-	static const uint32_t len[] = { 1, 100, 5000, 40001, 300000, MIB + 40 };
+	static const uint32_t len[] = {1, 100, 5000, 40001, 300000, MIB + 40};
 
 	return len[n % ARRAY_LEN(len)];
 }
@@ -69,16 +69,18 @@ struct vol {
 /* Every seventh stripe is freed. */
 static struct vol vol_make(unsigned level, uint32_t extent_len)
 {
-	struct raid_geometry geo = { .level = (uint8_t)level, .copies = level == 1 ? 3 : 1, .nr_shards = NR_SHARDS,
-				     .extent_len = extent_len };
-	struct vol v = { .disk = crash_disk_new(NR_SHARDS, 1) };
+	struct raid_geometry geo = {.level = (uint8_t)level,
+				    .copies = level == 1 ? 3 : 1,
+				    .nr_shards = NR_SHARDS,
+				    .extent_len = extent_len};
+	struct vol v = {.disk = crash_disk_new(NR_SHARDS, 1)};
 	struct raid *r = raid_make(crash_ops(v.disk), crash_path, &geo, false);
 
 	for (unsigned n = 0; n < NR_STRIPES; n++) {
 		uint32_t len = extent_len > MIB && n == 0 ? RAID_STRIPE_MAX : len_of(n);
-		struct stripe_owner owner = { .ino = 9, .file_off = n, .gen = n + 1, .raw_len = 77 };
+		struct stripe_owner owner = {.ino = 9, .file_off = n, .gen = n + 1, .raw_len = 77};
 		AUTO_FREE uint8_t *buf = malloc(len);
-		struct iovec iov = { buf, len };
+		struct iovec iov = {buf, len};
 
 		assert_non_null(buf);
 		raid_make_bytes(buf, len, n);
@@ -106,8 +108,8 @@ static void check_stripes(const struct heap *h, const struct vol *v)
 		assert_int_equal(h->owner[n].raw_len, 77);
 		want = malloc(h->len[n]);
 		buf = malloc(h->len[n]);
-		assert_int_equal(raid_join(h->k[n], h->m[n], (const uint8_t *const *)h->payload[n], h->payload_len[n],
-					   h->len[n], buf),
+		assert_int_equal(raid_join(h->k[n], h->m[n], (const uint8_t *const *)h->payload[n],
+					   h->payload_len[n], h->len[n], buf),
 				 0);
 		raid_make_bytes(want, h->len[n], n);
 		assert_memory_equal(buf, want, h->len[n]);
@@ -116,12 +118,12 @@ static void check_stripes(const struct heap *h, const struct vol *v)
 
 static void everything_live_is_found(void **state)
 {
-	static const unsigned level[] = { 0, 1, 5, 6 };
+	static const unsigned level[] = {0, 1, 5, 6};
 
 	(void)state;
 	for (unsigned t = 0; t < ARRAY_LEN(level); t++) {
 		struct vol v = vol_make(level[t], MIB);
-		struct heap h = { .nr_found = 0 };
+		struct heap h = {.nr_found = 0};
 
 		for (unsigned i = 0; i < NR_SHARDS; i++)
 			assert_int_equal(raid_dig(crash_ops(v.disk), crash_path[i], gather, &h), 0);
@@ -135,7 +137,7 @@ static void everything_live_is_found(void **state)
 static void longest_chunks_are_found(void **state)
 {
 	struct vol v = vol_make(1, 4 * MIB);
-	struct heap h = { .nr_found = 0 };
+	struct heap h = {.nr_found = 0};
 
 	(void)state;
 	for (unsigned i = 0; i < NR_SHARDS; i++)
@@ -153,7 +155,7 @@ static void two_shards_of_raid6_may_be_gone(void **state)
 	(void)state;
 	for (unsigned a = 0; a < NR_SHARDS; a++) {
 		for (unsigned b = a + 1; b < NR_SHARDS; b++) {
-			struct heap h = { .nr_found = 0 };
+			struct heap h = {.nr_found = 0};
 
 			assert_int_equal(raid_dig(crash_ops(v.disk), crash_path[a], gather, &h), 0);
 			assert_int_equal(raid_dig(crash_ops(v.disk), crash_path[b], gather, &h), 0);
@@ -168,16 +170,18 @@ static void two_shards_of_raid6_may_be_gone(void **state)
 static void damaged_chunks_are_passed_over(void **state)
 {
 	struct vol v = vol_make(5, MIB);
-	struct heap h = { .nr_found = 0 };
+	struct heap h = {.nr_found = 0};
 	struct chunk_loc *c = &v.loc[5].chunk[0];
 	char name[24];
 	uint8_t byte = 0xa5;
 
 	(void)state;
 	snprintf(name, sizeof(name), "seg/%08x", c->segment);
-	assert_int_equal(crash_poke(v.disk, c->shard, name, c->block * BLOCK_LEN + 5000, &byte, 1), 0);
+	assert_int_equal(crash_poke(v.disk, c->shard, name, c->block * BLOCK_LEN + 5000, &byte, 1),
+			 0);
 	c = &v.loc[4].chunk[0];
-	assert_int_equal(crash_poke(v.disk, c->shard, name, c->block * BLOCK_LEN + 30, &byte, 1), 0);
+	assert_int_equal(crash_poke(v.disk, c->shard, name, c->block * BLOCK_LEN + 30, &byte, 1),
+			 0);
 	for (unsigned i = 0; i < NR_SHARDS; i++)
 		assert_int_equal(raid_dig(crash_ops(v.disk), crash_path[i], gather, &h), 0);
 	assert_int_equal(h.nr_found, v.nr_chunks - 2);
@@ -191,7 +195,7 @@ static void damaged_chunks_are_passed_over(void **state)
 static void unreadable_places_are_passed_over(void **state)
 {
 	struct vol v = vol_make(5, MIB);
-	struct heap h = { .nr_found = 0 };
+	struct heap h = {.nr_found = 0};
 
 	(void)state;
 	/* The window, and then one chunk's own read. */
@@ -226,7 +230,7 @@ static void digging_changes_nothing(void **state)
 {
 	struct vol v = vol_make(5, MIB);
 	uint64_t steps = crash_steps(v.disk);
-	struct heap h = { .nr_found = 0 };
+	struct heap h = {.nr_found = 0};
 
 	(void)state;
 	assert_int_equal(raid_dig(crash_ops(v.disk), crash_path[1], gather, &h), 0);
@@ -237,8 +241,8 @@ static void digging_changes_nothing(void **state)
 
 static void joining_asks_for_enough_and_sense(void **state)
 {
-	static const uint8_t data[64] = { 1 };
-	const uint8_t *payload[4] = { data, NULL, NULL, NULL };
+	static const uint8_t data[64] = {1};
+	const uint8_t *payload[4] = {data, NULL, NULL, NULL};
 	uint8_t buf[128];
 
 	(void)state;

@@ -12,7 +12,7 @@
 static void equal_cands(struct layout_cand *cand, unsigned nr, uint64_t blocks)
 {
 	for (unsigned i = 0; i < nr; i++)
-		cand[i] = (struct layout_cand){ .shard = (uint8_t)(2 * i), .blocks = blocks };
+		cand[i] = (struct layout_cand){.shard = (uint8_t)(2 * i), .blocks = blocks};
 }
 
 static void payload_holds_the_stripe(void **state)
@@ -25,8 +25,10 @@ static void payload_holds_the_stripe(void **state)
 			assert_true((uint64_t)p * k >= len);
 			assert_true((uint64_t)p * k < len + 64ULL * k);
 			assert_true(k == 1 ? p == len : p % 64 == 0);
-			assert_true((uint64_t)layout_blocks(len, k) * BLOCK_LEN >= CHUNK_HEAD_LEN + p);
-			assert_true((uint64_t)(layout_blocks(len, k) - 1) * BLOCK_LEN < CHUNK_HEAD_LEN + p);
+			assert_true((uint64_t)layout_blocks(len, k) * BLOCK_LEN >=
+				    CHUNK_HEAD_LEN + p);
+			assert_true((uint64_t)(layout_blocks(len, k) - 1) * BLOCK_LEN <
+				    CHUNK_HEAD_LEN + p);
 		}
 	}
 }
@@ -52,7 +54,9 @@ static void width_takes_the_least_space(void **state)
 				for (unsigned k = 1; k + m <= MIN(nr, 16u); k++) {
 					uint64_t other = (uint64_t)(k + m) * layout_blocks(len, k);
 
-					assert_true(cost <= other + (len >= LAYOUT_WIDE_LEN ? other / 20 : 0));
+					assert_true(
+						cost <=
+						other + (len >= LAYOUT_WIDE_LEN ? other / 20 : 0));
 				}
 			}
 		}
@@ -67,7 +71,7 @@ static void width_takes_the_least_space(void **state)
 static void parity_visits_every_shard(void **state)
 {
 	struct layout_cand cand[5];
-	unsigned parity[10] = { 0 };
+	unsigned parity[10] = {0};
 	struct layout l;
 
 	(void)state;
@@ -89,8 +93,8 @@ static void parity_visits_every_shard(void **state)
 static void copies_visit_every_shard(void **state)
 {
 	struct layout_cand cand[5];
-	unsigned used[10] = { 0 };
-	unsigned first[10] = { 0 };
+	unsigned used[10] = {0};
+	unsigned first[10] = {0};
 	struct layout l;
 
 	(void)state;
@@ -138,14 +142,15 @@ static void width_is_capped(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < SHARD_MAX; i++)
-		cand[i] = (struct layout_cand){ .shard = (uint8_t)i, .blocks = 1000000 };
+		cand[i] = (struct layout_cand){.shard = (uint8_t)i, .blocks = 1000000};
 	assert_int_equal(layout_choose(cand, SHARD_MAX, 2, 14, 4 * MIB, 77, &l), 0);
 	assert_int_equal(l.k, 14);
 	assert_int_equal(l.m, 2);
 }
 
 /* Write stripes until none fits. */
-static uint64_t run_full(struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max, uint32_t len)
+static uint64_t run_full(struct layout_cand *cand, unsigned nr, unsigned m, unsigned k_max,
+			 uint32_t len)
 {
 	uint64_t n = 0;
 	struct layout l;
@@ -166,20 +171,20 @@ static uint64_t run_full(struct layout_cand *cand, unsigned nr, unsigned m, unsi
 
 static void mixed_sizes_are_used_to_the_end(void **state)
 {
-	static const uint64_t size[] = { 30000, 31000, 60000, 122000 };
+	static const uint64_t size[] = {30000, 31000, 60000, 122000};
 	struct layout_cand cand[4];
 
 	(void)state;
 	/* Two copies: all of the three smaller ones, and as much of the largest. */
 	for (unsigned i = 0; i < 4; i++)
-		cand[i] = (struct layout_cand){ .shard = (uint8_t)i, .blocks = size[i] };
+		cand[i] = (struct layout_cand){.shard = (uint8_t)i, .blocks = size[i]};
 	run_full(cand, 4, 1, 1, MIB);
 	for (unsigned i = 0; i < 3; i++)
 		assert_in_range(cand[i].blocks, 0, 600);
 	assert_in_range(cand[3].blocks, 0, 2200);
 	/* Striped: all until the smaller ones are full; one alone can hold no parity. */
 	for (unsigned i = 0; i < 4; i++)
-		cand[i] = (struct layout_cand){ .shard = (uint8_t)i, .blocks = size[i] };
+		cand[i] = (struct layout_cand){.shard = (uint8_t)i, .blocks = size[i]};
 	run_full(cand, 4, 1, 15, MIB);
 	for (unsigned i = 0; i < 3; i++)
 		assert_in_range(cand[i].blocks, 0, 260);
@@ -204,20 +209,20 @@ static void fill_tells_what_choose_does(void **state)
 		for (unsigned i = 0; i < nr; i++) {
 			seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
 			blocks[i] = (seed >> 33) % 20000;
-			cand[i] = (struct layout_cand){ .shard = (uint8_t)i, .blocks = blocks[i] };
+			cand[i] = (struct layout_cand){.shard = (uint8_t)i, .blocks = blocks[i]};
 		}
 		told = layout_fill(blocks, nr, m, k_max, MIB + 40, UINT64_MAX);
 		done = run_full(cand, nr, m, k_max, MIB + 40);
 		/* Uneven ones lose a little to the steps by which shards count as equal. */
 		if (done * 100 + 200 < told * 97 || done > told + 12)
-			fail_msg("round %u: %u shards, m %u, k_max %u: told %llu, done %llu", round, nr, m, k_max,
-				 (unsigned long long)told, (unsigned long long)done);
+			fail_msg("round %u: %u shards, m %u, k_max %u: told %llu, done %llu", round,
+				 nr, m, k_max, (unsigned long long)told, (unsigned long long)done);
 	}
 }
 
 static void fill_stops_at_what_is_wanted(void **state)
 {
-	uint64_t blocks[3] = { 1000, 1000, 1000 };
+	uint64_t blocks[3] = {1000, 1000, 1000};
 
 	(void)state;
 	assert_int_equal(layout_fill(blocks, 3, 1, 15, MIB, 4), 4);
@@ -249,7 +254,9 @@ static void promised_stripes_fit(void **state)
 			/* What space.c holds back for whole chunks. */
 			cand[i] = (struct layout_cand){
 				.shard = (uint8_t)i,
-				.blocks = room[i] + layout_blocks(len_max, layout_width(nr, m, k_max, len_max)),
+				.blocks =
+					room[i] +
+					layout_blocks(len_max, layout_width(nr, m, k_max, len_max)),
 			};
 		}
 		left = layout_promise(room, nr, m, k_max);

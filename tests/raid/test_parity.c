@@ -17,7 +17,8 @@ struct set {
 	uint8_t *chunk[STRIPE_WIDTH_MAX];
 };
 
-/* Chunks at distance @step, so that a @step off the vectors' length gives unaligned ones; a guard byte behind each. */
+/* Chunks at distance @step, so that a @step off the vectors' length gives unaligned ones; a
+ * guard byte behind each. */
 static void set_make(struct set *s, unsigned k, unsigned m, size_t len, size_t step)
 {
 	s->k = k;
@@ -47,7 +48,9 @@ static void check_loss(const struct set *s, uint32_t lost)
 	memset(again, 0xab, (s->k + s->m) * s->len);
 	for (unsigned i = 0; i < s->k + s->m; i++)
 		chunk[i] = lost & (1u << i) ? again + i * s->len : s->chunk[i];
-	assert_int_equal(parity_rebuild(s->k, s->m, s->len, chunk, ((1u << (s->k + s->m)) - 1) & ~lost, lost), 0);
+	assert_int_equal(parity_rebuild(s->k, s->m, s->len, chunk,
+					((1u << (s->k + s->m)) - 1) & ~lost, lost),
+			 0);
 	for (unsigned i = 0; i < s->k + s->m; i++)
 		assert_memory_equal(chunk[i], s->chunk[i], s->len);
 	free(again);
@@ -67,7 +70,7 @@ static void check_all_losses(unsigned k, unsigned m, size_t len, size_t step)
 
 static void every_loss_is_rebuilt(void **state)
 {
-	static const size_t len[] = { 1, 15, 31, 33, 63, 64, 100, 127, 1000, 4096, 4097, 5003 };
+	static const size_t len[] = {1, 15, 31, 33, 63, 64, 100, 127, 1000, 4096, 4097, 5003};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(len); i++) {

@@ -16,7 +16,7 @@
 #define NR_SHARDS  4
 #define NR_STRIPES 60
 
-static const char *const crash_path[NR_SHARDS] = { "crash:0", "crash:1", "crash:2", "crash:3" };
+static const char *const crash_path[NR_SHARDS] = {"crash:0", "crash:1", "crash:2", "crash:3"};
 
 struct vol {
 	struct crash_disk *disk;
@@ -27,27 +27,28 @@ struct vol {
 
 static void vol_open(struct vol *v, bool rdonly)
 {
-	static const struct raid_geometry geo = { .level = 5, .copies = 1, .nr_shards = NR_SHARDS, .extent_len = MIB };
+	static const struct raid_geometry geo = {
+		.level = 5, .copies = 1, .nr_shards = NR_SHARDS, .extent_len = MIB};
 
 	v->r = raid_make(crash_ops(v->disk), crash_path, &geo, rdonly);
 }
 
 static uint32_t len_of(unsigned n)
 {
-	static const uint32_t len[] = { 100, 5000, 40000, 300000, MIB + 40 };
+	static const uint32_t len[] = {100, 5000, 40000, 300000, MIB + 40};
 
 	return len[n * 7 % ARRAY_LEN(len)];
 }
 
 static struct stripe_owner owner_of(unsigned n)
 {
-	return (struct stripe_owner){ .ino = 3, .file_off = n * MIB, .gen = n + 1, .raw_len = 1 };
+	return (struct stripe_owner){.ino = 3, .file_off = n * MIB, .gen = n + 1, .raw_len = 1};
 }
 
 static void put(struct vol *v, unsigned n)
 {
 	AUTO_FREE uint8_t *buf = malloc(len_of(n));
-	struct iovec iov = { buf, len_of(n) };
+	struct iovec iov = {buf, len_of(n)};
 	struct stripe_owner owner = owner_of(n);
 
 	assert_non_null(buf);
@@ -80,7 +81,7 @@ static void check_live(struct vol *v)
 /* Small shards, so that there are several segments. */
 static struct vol vol_make(void)
 {
-	struct vol v = { .disk = crash_disk_new(NR_SHARDS, 1) };
+	struct vol v = {.disk = crash_disk_new(NR_SHARDS, 1)};
 
 	for (unsigned i = 0; i < NR_SHARDS; i++)
 		crash_capacity(v.disk, i, 300 * MIB);
@@ -171,7 +172,8 @@ static void space_allocated_and_not_written_is_given_back(void **state)
 	struct chunk_loc c;
 
 	(void)state;
-	/* A write that was cut off between its place and its bytes, and one behind it that was not. */
+	/* A write that was cut off between its place and its bytes, and one behind it that was
+	 * not. */
 	for (unsigned i = 0; i < NR_SHARDS; i++)
 		assert_int_equal(segment_alloc(v.r->shard[i].segments, 50, &c), 0);
 	put(&v, 7);
@@ -244,9 +246,11 @@ static void shard_that_was_away_is_reconciled_too(void **state)
 			const struct chunk_loc *c = &v.loc[n].chunk[i];
 
 			if (c->shard != 2)
-				assert_int_equal(segment_free(v.r->shard[c->shard].segments, c->segment, c->block,
-							      layout_blocks(v.loc[n].len, v.loc[n].k)),
-						 0);
+				assert_int_equal(
+					segment_free(v.r->shard[c->shard].segments, c->segment,
+						     c->block,
+						     layout_blocks(v.loc[n].len, v.loc[n].k)),
+					0);
 		}
 	}
 	raid_unmake(v.r);

@@ -11,8 +11,9 @@
 #include "tests/support/raid_make.h"
 #include "tests/support/store_crash.h"
 
-static const char *const path[] = { "crash:0", "crash:1" };
-static const struct raid_geometry geo = { .level = 0, .copies = 1, .nr_shards = 1, .extent_len = MIB };
+static const char *const path[] = {"crash:0", "crash:1"};
+static const struct raid_geometry geo = {
+	.level = 0, .copies = 1, .nr_shards = 1, .extent_len = MIB};
 
 struct one {
 	struct crash_disk *disk;
@@ -28,7 +29,7 @@ static void one_open(struct one *o, bool rdonly)
 
 static struct one one_make(uint64_t capacity)
 {
-	struct one o = { .disk = crash_disk_new(1, 1) };
+	struct one o = {.disk = crash_disk_new(1, 1)};
 
 	if (capacity)
 		crash_capacity(o.disk, 0, capacity);
@@ -46,7 +47,7 @@ static void one_free(struct one *o)
 static struct chunk_loc append(struct one *o, uint32_t blocks, int byte)
 {
 	AUTO_FREE uint8_t *buf = malloc(blocks * BLOCK_LEN);
-	struct iovec iov = { buf, blocks * BLOCK_LEN };
+	struct iovec iov = {buf, blocks * BLOCK_LEN};
 	struct segment_pin pin;
 	struct chunk_loc c;
 	struct store_io io;
@@ -55,9 +56,11 @@ static struct chunk_loc append(struct one *o, uint32_t blocks, int byte)
 	memset(buf, byte, blocks * BLOCK_LEN);
 	assert_int_equal(segment_alloc(o->g, blocks, &c), 0);
 	assert_int_equal(segment_get(o->g, c.segment, &pin), 0);
-	io = (struct store_io){
-		.op = STORE_WRITE, .file = pin.file, .iov = &iov, .nr_iov = 1, .off = (uint64_t)c.block * BLOCK_LEN
-	};
+	io = (struct store_io){.op = STORE_WRITE,
+			       .file = pin.file,
+			       .iov = &iov,
+			       .nr_iov = 1,
+			       .off = (uint64_t)c.block * BLOCK_LEN};
 	assert_int_equal(o->r->ops->run(o->r->ops, &io, 1), 0);
 	segment_dirty(o->g, &pin);
 	segment_put(o->g, &pin);
@@ -118,7 +121,8 @@ static void no_address_comes_twice(void **state)
 		raid_unmake(o.r);
 		one_open(&o, false);
 		c = append(&o, 3, 2);
-		/* The last one was not synced; its segment may be gone, and then its number is free again. */
+		/* The last one was not synced; its segment may be gone, and then its number is
+		 * free again. */
 		if (i % 3)
 			assert_true(c.segment > last.segment);
 		last = c;
@@ -188,8 +192,8 @@ static void pinned_segment_outlives_its_last_chunk(void **state)
 	struct chunk_loc c = append(&o, 1000, 9);
 	struct segment_pin pin;
 	uint8_t byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct store_io io = { .op = STORE_READ, .iov = &iov, .nr_iov = 1 };
+	struct iovec iov = {&byte, 1};
+	struct store_io io = {.op = STORE_READ, .iov = &iov, .nr_iov = 1};
 
 	(void)state;
 	append(&o, 1000, 1);
@@ -287,7 +291,8 @@ static void only_written_segments_are_synced(void **state)
 	assert_int_equal(nr, 3);
 	assert_true(more);
 	assert_int_equal(segments_sync_end(o.g, pin, nr), 0);
-	assert_int_equal(crash_calls(o.disk, 0, CRASH_SYNC_DIR), 2); /* the top at open, and this one */
+	/* the top at open, and this one */
+	assert_int_equal(crash_calls(o.disk, 0, CRASH_SYNC_DIR), 2);
 	more = false;
 	nr = segments_sync_begin(o.g, pin, 3, &more);
 	assert_int_equal(nr, 2);
@@ -332,7 +337,8 @@ static void foreign_names_are_left_alone(void **state)
 {
 	struct one o = one_make(0);
 	struct store *s = o.r->shard[0].store;
-	static const char *const name[] = { "seg/hello", "seg/0000000G", "seg/000000001", "seg/ABCDEF01" };
+	static const char *const name[] = {"seg/hello", "seg/0000000G", "seg/000000001",
+					   "seg/ABCDEF01"};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(name); i++) {
@@ -408,7 +414,8 @@ static void *append_many(void *arg)
 		a->c[i] = append(a->o, a->len[i], (int)(a->seed >> 8 & 0xff) | 1);
 		a->blocks += a->len[i];
 		if (i % 5 == 4) {
-			if (segment_free(a->o->g, a->c[i - 2].segment, a->c[i - 2].block, a->len[i - 2]))
+			if (segment_free(a->o->g, a->c[i - 2].segment, a->c[i - 2].block,
+					 a->len[i - 2]))
 				return a;
 			a->blocks -= a->len[i - 2];
 			a->len[i - 2] = 0;
@@ -439,7 +446,7 @@ static void threads_get_different_places(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
-		a[i] = (struct appender){ .o = &o, .seed = i };
+		a[i] = (struct appender){.o = &o, .seed = i};
 		assert_int_equal(pthread_create(&thread[i], NULL, append_many, &a[i]), 0);
 	}
 	for (unsigned i = 0; i < 4; i++) {
@@ -453,7 +460,8 @@ static void threads_get_different_places(void **state)
 	assert_int_equal(segments_used(o.g), blocks * BLOCK_LEN);
 	qsort(all, ARRAY_LEN(all), sizeof(*all), compare_places);
 	for (unsigned i = 1; i < ARRAY_LEN(all); i++)
-		assert_true(all[i].segment != all[i - 1].segment || all[i].block > all[i - 1].block);
+		assert_true(all[i].segment != all[i - 1].segment ||
+			    all[i].block > all[i - 1].block);
 	one_free(&o);
 }
 

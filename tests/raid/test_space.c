@@ -1,4 +1,5 @@
-/* What is free and what is promised: a promise is kept to the last byte, by any number of threads. */
+/* What is free and what is promised: a promise is kept to the last byte, by any number of
+ * threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,8 +16,8 @@
 
 #define NR_SHARDS_MAX 6
 
-static const char *const crash_path[NR_SHARDS_MAX] = { "crash:0", "crash:1", "crash:2",
-						       "crash:3", "crash:4", "crash:5" };
+static const char *const crash_path[NR_SHARDS_MAX] = {"crash:0", "crash:1", "crash:2",
+						      "crash:3", "crash:4", "crash:5"};
 
 struct vol {
 	struct crash_disk *disk;
@@ -25,8 +26,10 @@ struct vol {
 
 static void vol_open(struct vol *v, unsigned level, unsigned nr)
 {
-	struct raid_geometry geo = { .level = (uint8_t)level, .copies = level == 1 ? 2 : 1, .nr_shards = (uint8_t)nr,
-				     .extent_len = MIB };
+	struct raid_geometry geo = {.level = (uint8_t)level,
+				    .copies = level == 1 ? 2 : 1,
+				    .nr_shards = (uint8_t)nr,
+				    .extent_len = MIB};
 
 	v->r = raid_make(crash_ops(v->disk), crash_path, &geo, false);
 }
@@ -34,7 +37,7 @@ static void vol_open(struct vol *v, unsigned level, unsigned nr)
 /* @mib: of each shard, 0 for a terabyte. */
 static struct vol vol_make(unsigned level, unsigned nr, const unsigned *mib)
 {
-	struct vol v = { .disk = crash_disk_new(nr, 1) };
+	struct vol v = {.disk = crash_disk_new(nr, 1)};
 
 	for (unsigned i = 0; i < nr; i++) {
 		if (mib[i])
@@ -59,12 +62,13 @@ static uint64_t cost_of(uint64_t len)
 
 static void space_is_after_parity(void **state)
 {
-	static const unsigned tib[6] = { 0 };
+	static const unsigned tib[6] = {0};
 	static const struct {
 		unsigned level, nr;
 		double share; /* of all bytes */
 	} want[] = {
-		{ 0, 1, 1 }, { 0, 4, 1 }, { 1, 2, .5 }, { 1, 3, .5 }, { 5, 3, 2 / 3. }, { 5, 5, 4 / 5. }, { 6, 6, 4 / 6. },
+		{0, 1, 1},	{0, 4, 1},	{1, 2, .5},	{1, 3, .5},
+		{5, 3, 2 / 3.}, {5, 5, 4 / 5.}, {6, 6, 4 / 6.},
 	};
 
 	(void)state;
@@ -84,7 +88,7 @@ static void space_is_after_parity(void **state)
 
 static void mixed_sizes_count_to_the_end(void **state)
 {
-	static const unsigned mib[] = { 200, 200, 500, 100 };
+	static const unsigned mib[] = {200, 200, 500, 100};
 	struct vol v = vol_make(1, 4, mib);
 	struct raid_space sp;
 
@@ -95,17 +99,18 @@ static void mixed_sizes_count_to_the_end(void **state)
 	vol_free(&v);
 	v = vol_make(5, 4, mib);
 	assert_int_equal(raid_space(v.r, &sp), 0);
-	/* 100 on four (3 of 4), 100 on the three that are left (2 of 3); what the largest has beyond that, none. */
+	/* 100 on four (3 of 4), 100 on the three that are left (2 of 3); what the largest has
+	 * beyond that, none. */
 	assert_in_range(sp.total, 460 * MIB, 500 * MIB);
 	vol_free(&v);
 }
 
 static void used_and_avail_follow_writes(void **state)
 {
-	static const unsigned mib[] = { 200, 200, 200 };
+	static const unsigned mib[] = {200, 200, 200};
 	struct vol v = vol_make(5, 3, mib);
 	AUTO_FREE uint8_t *buf = malloc(MIB);
-	struct iovec iov = { buf, MIB };
+	struct iovec iov = {buf, MIB};
 	struct raid_space before, sp;
 	struct stripe_loc loc[50];
 
@@ -114,7 +119,7 @@ static void used_and_avail_follow_writes(void **state)
 	raid_make_bytes(buf, MIB, 1);
 	assert_int_equal(raid_space(v.r, &before), 0);
 	for (unsigned i = 0; i < 50; i++) {
-		struct stripe_owner owner = { .ino = 1, .gen = i, .raw_len = MIB };
+		struct stripe_owner owner = {.ino = 1, .gen = i, .raw_len = MIB};
 
 		assert_int_equal(raid_write(v.r, &owner, &iov, 1, &loc[i]), 0);
 	}
@@ -135,7 +140,7 @@ static void used_and_avail_follow_writes(void **state)
 
 static void promises_count_as_taken(void **state)
 {
-	static const unsigned mib[] = { 200, 200, 200 };
+	static const unsigned mib[] = {200, 200, 200};
 	struct vol v = vol_make(5, 3, mib);
 	struct raid_space before, sp;
 
@@ -155,7 +160,7 @@ static void promises_count_as_taken(void **state)
 
 static void metadata_keeps_its_reserve(void **state)
 {
-	static const unsigned mib[] = { 2048, 2048 };
+	static const unsigned mib[] = {2048, 2048};
 	struct vol v = vol_make(1, 2, mib);
 	struct raid_space small, large, capped;
 
@@ -173,7 +178,7 @@ static void metadata_keeps_its_reserve(void **state)
 
 static void reserving_makes_no_system_call_while_there_is_plenty(void **state)
 {
-	static const unsigned tib[6] = { 0 };
+	static const unsigned tib[6] = {0};
 	struct vol v = vol_make(5, 4, tib);
 	uint64_t before = crash_calls(v.disk, 0, CRASH_SPACE);
 	uint64_t start = mono_ns();
@@ -181,14 +186,15 @@ static void reserving_makes_no_system_call_while_there_is_plenty(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 10000; i++)
 		assert_int_equal(raid_reserve(v.r, cost_of(MIB)), 0);
-	assert_true(crash_calls(v.disk, 0, CRASH_SPACE) - before <= 1 + (mono_ns() - start) / 200000000);
+	assert_true(crash_calls(v.disk, 0, CRASH_SPACE) - before <=
+		    1 + (mono_ns() - start) / 200000000);
 	raid_unreserve(v.r, 10000 * cost_of(MIB));
 	vol_free(&v);
 }
 
 static void voted_out_shard_does_not_count(void **state)
 {
-	static const unsigned mib[] = { 300, 300, 300 };
+	static const unsigned mib[] = {300, 300, 300};
 	struct vol v = vol_make(5, 3, mib);
 	struct raid_space sp;
 
@@ -227,18 +233,20 @@ static uint32_t fill_len(const struct filler *f, uint64_t n)
 
 static struct stripe_owner fill_owner(const struct filler *f, uint64_t n)
 {
-	return (struct stripe_owner){ .ino = f->thread, .file_off = n, .gen = n * 8 + f->thread, .raw_len = 1 };
+	return (struct stripe_owner){
+		.ino = f->thread, .file_off = n, .gen = n * 8 + f->thread, .raw_len = 1};
 }
 
 static int fill_write(struct filler *f, const uint8_t *buf)
 {
 	struct stripe_owner owner = fill_owner(f, f->nr);
-	struct iovec iov = { (uint8_t *)(uintptr_t)buf, fill_len(f, f->nr) };
+	struct iovec iov = {(uint8_t *)(uintptr_t)buf, fill_len(f, f->nr)};
 
 	return raid_write(f->r, &owner, &iov, 1, &f->loc[f->nr]);
 }
 
-/* Promise some stripes ahead, then write them, until no promise is given; what is promised must be written. */
+/* Promise some stripes ahead, then write them, until no promise is given; what is promised must
+ * be written. */
 static void *fill(void *arg)
 {
 	struct filler *f = arg;
@@ -278,7 +286,8 @@ static void fill_run(struct vol *v, struct filler *f, uint32_t len_max, unsigned
 	pthread_t thread[4];
 
 	for (unsigned i = 0; i < 4; i++) {
-		f[i] = (struct filler){ .r = v->r, .thread = i, .len_max = len_max, .nr_ahead = nr_ahead };
+		f[i] = (struct filler){
+			.r = v->r, .thread = i, .len_max = len_max, .nr_ahead = nr_ahead};
 		f[i].loc = calloc(FILL_MAX, sizeof(*f[i].loc));
 		assert_non_null(f[i].loc);
 		assert_int_equal(pthread_create(&thread[i], NULL, fill, &f[i]), 0);
@@ -303,7 +312,8 @@ static void fill_check(struct vol *v, struct filler *f)
 	}
 }
 
-static void check_fill(unsigned level, unsigned nr, const unsigned *mib, uint32_t len_max, unsigned nr_ahead)
+static void check_fill(unsigned level, unsigned nr, const unsigned *mib, uint32_t len_max,
+		       unsigned nr_ahead)
 {
 	struct vol v = vol_make(level, nr, mib);
 	struct raid_space before, sp;
@@ -320,18 +330,22 @@ static void check_fill(unsigned level, unsigned nr, const unsigned *mib, uint32_
 		assert_true(f[i].nr + nr_ahead < FILL_MAX);
 	}
 	if (err)
-		fail_msg("raid%u on %u shards, stripes up to %u: a promised write failed: %s", level, nr, len_max,
-			 strerror(-err));
+		fail_msg("raid%u on %u shards, stripes up to %u: a promised write failed: %s",
+			 level, nr, len_max, strerror(-err));
 	for (unsigned i = 0; i < nr; i++)
 		left += mib[i] * MIB - crash_used(v.disk, i);
 	assert_int_equal(raid_space(v.r, &sp), 0);
-	/* Nearly all that was said to be there could be written, the longer the stripes the nearer. */
-	if (len_max >= MIB / 2 && written + (uint64_t)nr * 6 * MIB + before.avail / 20 < before.avail)
+	/* Nearly all that was said to be there could be written, the longer the stripes the
+	 * nearer. */
+	if (len_max >= MIB / 2 &&
+	    written + (uint64_t)nr * 6 * MIB + before.avail / 20 < before.avail)
 		fail_msg("raid%u on %u shards: %llu MiB of %llu written, %llu left", level, nr,
-			 (unsigned long long)(written / MIB), (unsigned long long)(before.avail / MIB),
+			 (unsigned long long)(written / MIB),
+			 (unsigned long long)(before.avail / MIB),
 			 (unsigned long long)(left / MIB));
 	assert_int_equal(raid_reserve(v.r, 4 * MIB), -ENOSPC);
-	/* All that was written is there; freeing works on a full volume; and then there is room again. */
+	/* All that was written is there; freeing works on a full volume; and then there is room
+	 * again. */
 	for (unsigned i = 0; i < 4; i++)
 		fill_check(&v, &f[i]);
 	for (unsigned i = 0; i < 4; i++) {
@@ -351,8 +365,8 @@ static void check_fill(unsigned level, unsigned nr, const unsigned *mib, uint32_
 
 static void promised_writes_never_fail(void **state)
 {
-	static const unsigned even[] = { 48, 48, 48, 48 };
-	static const unsigned mixed[] = { 20, 64, 33, 90 };
+	static const unsigned even[] = {48, 48, 48, 48};
+	static const unsigned mixed[] = {20, 64, 33, 90};
 
 	(void)state;
 	check_fill(0, 1, even, MIB, 3);
@@ -368,8 +382,8 @@ static void promised_writes_never_fail(void **state)
 
 static void promised_small_writes_never_fail(void **state)
 {
-	static const unsigned even[] = { 24, 24, 24, 24 };
-	static const unsigned mixed[] = { 12, 24, 16, 40 };
+	static const unsigned even[] = {24, 24, 24, 24};
+	static const unsigned mixed[] = {12, 24, 16, 40};
 
 	(void)state;
 	check_fill(0, 4, mixed, 9000, 20);
@@ -379,18 +393,19 @@ static void promised_small_writes_never_fail(void **state)
 	check_fill(6, 4, mixed, 20000, 20);
 }
 
-/* The last blocks, one thread, small writes: no more than a few blocks a shard stay unused, but for the metadata's. */
+/* The last blocks, one thread, small writes: no more than a few blocks a shard stay unused, but
+ * for the metadata's. */
 static void volume_fills_to_the_last_blocks(void **state)
 {
-	static const unsigned mib[] = { 32, 32, 32 };
+	static const unsigned mib[] = {32, 32, 32};
 	struct vol v = vol_make(5, 3, mib);
-	uint8_t buf[100] = { 0 };
-	struct iovec iov = { buf, sizeof(buf) };
+	uint8_t buf[100] = {0};
+	struct iovec iov = {buf, sizeof(buf)};
 	uint64_t left = 0;
 
 	(void)state;
 	for (uint64_t n = 0;; n++) {
-		struct stripe_owner owner = { .gen = n };
+		struct stripe_owner owner = {.gen = n};
 		struct stripe_loc loc;
 
 		if (raid_reserve(v.r, cost_of(sizeof(buf))))
@@ -407,7 +422,7 @@ static void volume_fills_to_the_last_blocks(void **state)
 /* A disk that others fill as well. */
 static void space_taken_by_others_is_noticed(void **state)
 {
-	static const unsigned mib[] = { 100, 100, 100 };
+	static const unsigned mib[] = {100, 100, 100};
 	struct vol v = vol_make(5, 3, mib);
 
 	(void)state;

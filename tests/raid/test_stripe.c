@@ -1,4 +1,5 @@
-/* Stripes: written, read back, lost, damaged, repaired; on both directory engines and on disks that fail. */
+/* Stripes: written, read back, lost, damaged, repaired; on both directory engines and on disks
+ * that fail. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,8 +17,8 @@
 
 #define NR_SHARDS_MAX 8
 
-static const char *const crash_path[NR_SHARDS_MAX] = { "crash:0", "crash:1", "crash:2", "crash:3",
-						       "crash:4", "crash:5", "crash:6", "crash:7" };
+static const char *const crash_path[NR_SHARDS_MAX] = {"crash:0", "crash:1", "crash:2", "crash:3",
+						      "crash:4", "crash:5", "crash:6", "crash:7"};
 
 struct vol {
 	struct crash_disk *disk;
@@ -26,14 +27,16 @@ struct vol {
 
 static struct raid_geometry geometry(unsigned level, unsigned nr)
 {
-	return (struct raid_geometry){ .level = (uint8_t)level, .copies = level == 1 ? 2 : 1, .nr_shards = (uint8_t)nr,
-				       .extent_len = MIB };
+	return (struct raid_geometry){.level = (uint8_t)level,
+				      .copies = level == 1 ? 2 : 1,
+				      .nr_shards = (uint8_t)nr,
+				      .extent_len = MIB};
 }
 
 static struct vol vol_make(unsigned level, unsigned nr)
 {
 	struct raid_geometry geo = geometry(level, nr);
-	struct vol v = { .disk = crash_disk_new(nr, 1) };
+	struct vol v = {.disk = crash_disk_new(nr, 1)};
 
 	v.r = raid_make(crash_ops(v.disk), crash_path, &geo, false);
 	return v;
@@ -47,7 +50,8 @@ static void vol_free(struct vol *v)
 
 static struct stripe_owner owner_of(uint64_t n)
 {
-	return (struct stripe_owner){ .ino = 7 + n / 10, .file_off = n * MIB, .gen = n, .raw_len = MIB };
+	return (struct stripe_owner){
+		.ino = 7 + n / 10, .file_off = n * MIB, .gen = n, .raw_len = MIB};
 }
 
 /* Stripe @n: its bytes in three pieces, cut at odd places. */
@@ -60,7 +64,7 @@ static int put(struct raid *r, uint64_t n, size_t len, struct stripe_loc *loc)
 
 	assert_non_null(buf);
 	raid_make_bytes(buf, len, n);
-	struct iovec iov[] = { { buf, a }, { buf + a, b - a }, { buf + b, len - b } };
+	struct iovec iov[] = {{buf, a}, {buf + a, b - a}, {buf + b, len - b}};
 
 	return raid_write(r, &owner, iov, 3, loc);
 }
@@ -84,8 +88,10 @@ static int get_is_right(struct raid *r, uint64_t n, const struct stripe_loc *loc
 	return 0;
 }
 
-static const size_t odd_len[] = { 1,	 2,	63,	64,	 65,	  3967,	  3968,	    3969,    4096,	4136,
-				  8191,	 16424, 65535,	100001,	 262143,  262144, 262145,   MIB - 1, MIB,	MIB + 40 };
+static const size_t odd_len[] = {
+	1,    2,     63,    64,	    65,	    3967,   3968,   3969,    4096, 4136,
+	8191, 16424, 65535, 100001, 262143, 262144, 262145, MIB - 1, MIB,  MIB + 40,
+};
 
 /* ---- there and back ---- */
 
@@ -154,7 +160,7 @@ static void many_pieces_make_one_stripe(void **state)
 	(void)state;
 	raid_make_bytes(buf, sizeof(buf), 3);
 	for (unsigned i = 0; i < 50; i++)
-		iov[i] = (struct iovec){ buf + i * 1001, 1001 };
+		iov[i] = (struct iovec){buf + i * 1001, 1001};
 	/* Pieces of no length are harmless. */
 	iov[49].iov_len = 0;
 	iov[48].iov_len = 2002;
@@ -162,7 +168,7 @@ static void many_pieces_make_one_stripe(void **state)
 	assert_int_equal(loc.len, sizeof(buf));
 	assert_int_equal(get_is_right(v.r, 3, &loc), 0);
 	iov[0].iov_len = 0;
-	iov[1] = (struct iovec){ buf, 9000 };
+	iov[1] = (struct iovec){buf, 9000};
 	assert_int_equal(raid_write(v.r, &owner, iov, 2, &loc), 0);
 	assert_int_equal(loc.len, 9000);
 	assert_int_equal(get_is_right(v.r, 3, &loc), 0);
@@ -215,7 +221,8 @@ static void check_losses(unsigned level, unsigned nr)
 		}
 		for (unsigned i = 0; i < ARRAY_LEN(odd_len); i++)
 			assert_int_equal(get_is_right(v.r, i, &loc[i]), 0);
-		/* What is written now is redundant on the shards that are left, as far as they suffice. */
+		/* What is written now is redundant on the shards that are left, as far as they
+		 * suffice. */
 		for (unsigned i = 0; i < ARRAY_LEN(odd_len); i++) {
 			assert_int_equal(put(v.r, 100 + i, odd_len[i], &loc[i]), 0);
 			assert_int_equal(loc[i].m, MIN(m, nr - nr_lost - 1));
@@ -288,9 +295,11 @@ static void poke(struct vol *v, const struct chunk_loc *c, uint64_t off, uint8_t
 	uint8_t byte;
 
 	name_of(c, name);
-	assert_int_equal(crash_peek(v->disk, c->shard, name, c->block * BLOCK_LEN + off, &byte, 1), 0);
+	assert_int_equal(crash_peek(v->disk, c->shard, name, c->block * BLOCK_LEN + off, &byte, 1),
+			 0);
 	byte ^= mask;
-	assert_int_equal(crash_poke(v->disk, c->shard, name, c->block * BLOCK_LEN + off, &byte, 1), 0);
+	assert_int_equal(crash_poke(v->disk, c->shard, name, c->block * BLOCK_LEN + off, &byte, 1),
+			 0);
 }
 
 /* The whole of a stripe's chunks on disk. */
@@ -304,8 +313,8 @@ static uint8_t *disk_image(struct vol *v, const struct stripe_loc *loc)
 	assert_non_null(image);
 	for (unsigned i = 0; i < width; i++) {
 		name_of(&loc->chunk[i], name);
-		assert_int_equal(crash_peek(v->disk, loc->chunk[i].shard, name, loc->chunk[i].block * BLOCK_LEN,
-					    image + i * len, len),
+		assert_int_equal(crash_peek(v->disk, loc->chunk[i].shard, name,
+					    loc->chunk[i].block * BLOCK_LEN, image + i * len, len),
 				 0);
 	}
 	return image;
@@ -329,8 +338,10 @@ static uint64_t sum_repaired(struct raid *r)
 	return n;
 }
 
-/* Damage the chunks of @which, in the head or in the payload; read or verify; the disk is as it was. */
-static void check_damage(struct vol *v, uint64_t n, const struct stripe_loc *loc, uint32_t which, bool head)
+/* Damage the chunks of @which, in the head or in the payload; read or verify; the disk is as it
+ * was. */
+static void check_damage(struct vol *v, uint64_t n, const struct stripe_loc *loc, uint32_t which,
+			 bool head)
 {
 	unsigned width = (unsigned)loc->k + loc->m;
 	size_t len = width * layout_blocks(loc->len, loc->k) * BLOCK_LEN;
@@ -344,7 +355,9 @@ static void check_damage(struct vol *v, uint64_t n, const struct stripe_loc *loc
 
 	for (unsigned i = 0; i < width; i++) {
 		if (which & (1u << i))
-			poke(v, &loc->chunk[i], head ? 44 : CHUNK_HEAD_LEN + layout_payload_len(loc->len, loc->k) / 2, 0x10);
+			poke(v, &loc->chunk[i],
+			     head ? 44 : CHUNK_HEAD_LEN + layout_payload_len(loc->len, loc->k) / 2,
+			     0x10);
 	}
 	/* Reading need not see the parity, nor the other copies; what it saw it has repaired. */
 	assert_int_equal(get_is_right(v->r, n, loc), 0);
@@ -364,7 +377,7 @@ static void wrong_chunks_are_repaired_on_disk(void **state)
 {
 	static const struct {
 		unsigned level, nr;
-	} volume[] = { { 1, 2 }, { 1, 4 }, { 5, 3 }, { 5, 5 }, { 6, 4 }, { 6, 5 } };
+	} volume[] = {{1, 2}, {1, 4}, {5, 3}, {5, 5}, {6, 4}, {6, 5}};
 
 	(void)state;
 	for (unsigned t = 0; t < ARRAY_LEN(volume); t++) {
@@ -388,7 +401,7 @@ static void wrong_chunks_are_repaired_on_disk(void **state)
 
 static void damage_past_parity_is_never_returned(void **state)
 {
-	static const unsigned level[] = { 0, 1, 5, 6 };
+	static const unsigned level[] = {0, 1, 5, 6};
 
 	(void)state;
 	for (unsigned t = 0; t < ARRAY_LEN(level); t++) {
@@ -427,14 +440,16 @@ static void wrong_parity_is_found_by_verify(void **state)
 	/* A Q chunk that is sound by itself and does not belong to the data. */
 	chunk = malloc(CHUNK_HEAD_LEN + payload_len);
 	name_of(&loc.chunk[loc.k + 1], name);
-	assert_int_equal(crash_peek(v.disk, loc.chunk[loc.k + 1].shard, name, loc.chunk[loc.k + 1].block * BLOCK_LEN, chunk,
+	assert_int_equal(crash_peek(v.disk, loc.chunk[loc.k + 1].shard, name,
+				    loc.chunk[loc.k + 1].block * BLOCK_LEN, chunk,
 				    CHUNK_HEAD_LEN + payload_len),
 			 0);
 	assert_int_equal(chunk_head_get(chunk, CHUNK_HEAD_LEN, &h), 0);
 	chunk[CHUNK_HEAD_LEN + 9]++;
-	h.payload_sum = chunk_sum(&(struct iovec){ chunk + CHUNK_HEAD_LEN, payload_len }, 1);
+	h.payload_sum = chunk_sum(&(struct iovec){chunk + CHUNK_HEAD_LEN, payload_len}, 1);
 	chunk_head_put(&h, chunk);
-	assert_int_equal(crash_poke(v.disk, loc.chunk[loc.k + 1].shard, name, loc.chunk[loc.k + 1].block * BLOCK_LEN, chunk,
+	assert_int_equal(crash_poke(v.disk, loc.chunk[loc.k + 1].shard, name,
+				    loc.chunk[loc.k + 1].block * BLOCK_LEN, chunk,
 				    CHUNK_HEAD_LEN + payload_len),
 			 0);
 	free(chunk);
@@ -475,7 +490,9 @@ static void deleted_segment_is_made_anew(void **state)
 	assert_int_equal(raid_sync(v.r), 0);
 	raid_unmake(v.r);
 	name_of(&loc.chunk[0], name);
-	assert_int_equal(crash_ops(v.disk)->attach(crash_ops(v.disk), crash_path[loc.chunk[0].shard], false, &store), 0);
+	assert_int_equal(crash_ops(v.disk)->attach(crash_ops(v.disk),
+						   crash_path[loc.chunk[0].shard], false, &store),
+			 0);
 	assert_int_equal(crash_ops(v.disk)->unlink(store, name), 0);
 	crash_ops(v.disk)->detach(store);
 
@@ -512,9 +529,11 @@ static void readonly_volume_is_not_repaired(void **state)
 
 /* ---- shards that fail under way ---- */
 
-/* Shard 1 fails its @nth call of @kind, for good or for once. Whatever that hits, what was answered with success
- * is there, and the volume goes on. Returns false when there was no such call. */
-static bool check_fault(unsigned level, unsigned nr, enum crash_kind kind, uint64_t nth, uint64_t count, int err)
+/* Shard 1 fails its @nth call of @kind, for good or for once. Whatever that hits, what was
+ * answered with success is there, and the volume goes on. Returns false when there was no such
+ * call. */
+static bool check_fault(unsigned level, unsigned nr, enum crash_kind kind, uint64_t nth,
+			uint64_t count, int err)
 {
 	struct vol v = vol_make(level, nr);
 	struct stripe_loc loc[12];
@@ -549,15 +568,17 @@ static bool check_fault(unsigned level, unsigned nr, enum crash_kind kind, uint6
 
 static void check_faults(unsigned level, unsigned nr)
 {
-	static const enum crash_kind kind[] = { CRASH_WRITE, CRASH_SYNC,     CRASH_READ,  CRASH_CREATE, CRASH_ALLOCATE,
-						CRASH_PUNCH, CRASH_SYNC_DIR, CRASH_SPACE, CRASH_ANY };
+	static const enum crash_kind kind[] = {CRASH_WRITE,    CRASH_SYNC,     CRASH_READ,
+					       CRASH_CREATE,   CRASH_ALLOCATE, CRASH_PUNCH,
+					       CRASH_SYNC_DIR, CRASH_SPACE,    CRASH_ANY};
 	/* Not the calls that open the volume: attach, space, list, mkdir, sync_dir, space. */
-	static const uint64_t first[] = { 0, 0, 0, 0, 0, 0, 1, 2, 6 };
+	static const uint64_t first[] = {0, 0, 0, 0, 0, 0, 1, 2, 6};
 
 	for (unsigned i = 0; i < ARRAY_LEN(kind); i++) {
 		uint64_t n = first[i];
 
-		while (check_fault(level, nr, kind[i], n, 1, -EIO) && check_fault(level, nr, kind[i], n, CRASH_FOREVER, -EIO))
+		while (check_fault(level, nr, kind[i], n, 1, -EIO) &&
+		       check_fault(level, nr, kind[i], n, CRASH_FOREVER, -EIO))
 			n += 1 + n / 12;
 		if (n == first[i])
 			fail_msg("no call of kind %d to fail", kind[i]);
@@ -586,7 +607,8 @@ static void failed_write_leaves_a_redundant_stripe(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_not_equal(loc.chunk[i].shard, 2);
 	/* The attempt's chunks on the other shards were given back. */
-	assert_int_equal(segments_used(v.r->shard[0].segments), (uint64_t)layout_blocks(MIB, 2) * BLOCK_LEN);
+	assert_int_equal(segments_used(v.r->shard[0].segments),
+			 (uint64_t)layout_blocks(MIB, 2) * BLOCK_LEN);
 	vol_free(&v);
 }
 
@@ -632,7 +654,8 @@ static void synced_stripes_survive_power_loss(void **state)
 		struct stripe_loc loc[6];
 
 		for (unsigned i = 0; i < 6; i++) {
-			assert_int_equal(put(v.r, i, odd_len[(seed + i) % ARRAY_LEN(odd_len)], &loc[i]), 0);
+			assert_int_equal(
+				put(v.r, i, odd_len[(seed + i) % ARRAY_LEN(odd_len)], &loc[i]), 0);
 			if (i == 1 || i == 3)
 				assert_int_equal(raid_sync(v.r), 0);
 		}

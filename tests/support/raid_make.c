@@ -1,4 +1,5 @@
-/* An open raid for tests. What raid_open() does with superblocks, log and votes of a last time is left out. */
+/* An open raid for tests. What raid_open() does with superblocks, log and votes of a last time
+ * is left out. */
 #include "tests/support/raid_make.h"
 
 #include <ftw.h>
@@ -31,8 +32,8 @@ static void open_shard(struct raid *r, unsigned idx, const char *path)
 	r->members |= 1ULL << idx;
 }
 
-struct raid *raid_make(const struct store_ops *ops, const char *const *path, const struct raid_geometry *geo,
-		       bool rdonly)
+struct raid *raid_make(const struct store_ops *ops, const char *const *path,
+		       const struct raid_geometry *geo, bool rdonly)
 {
 	struct raid *r = calloc(1, sizeof(*r));
 
