@@ -154,6 +154,20 @@ static void put_attr(struct extract *x, int fd, uint64_t ino, const struct attr 
 		trouble(x, path, "times", -errno);
 }
 
+/* The same for what cannot be opened: symbolic links, whose mode nobody looks at, and device nodes. */
+static void put_attr_at(struct extract *x, int dir, const char *name, const struct attr *a,
+			const char *path)
+{
+	const struct timespec times[2] = {a->atime, a->mtime};
+
+	if (!geteuid() && fchownat(dir, name, a->uid, a->gid, AT_SYMLINK_NOFOLLOW))
+		trouble(x, path, "owner", -errno);
+	if (!S_ISLNK(a->mode) && fchmodat(dir, name, a->mode & 07777, 0))
+		trouble(x, path, "mode", -errno);
+	if (utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW))
+		trouble(x, path, "times", -errno);
+}
+
 /* ---- the tree ---- */
 
 static int make_symlink(struct extract *x, uint64_t ino, int dir, const char *name)
@@ -162,9 +176,9 @@ static int make_symlink(struct extract *x, uint64_t ino, int dir, const char *na
 	size_t len;
 	int err = extent_inline_get(x->txn, ino, target, &len);
 
-	target[len] = 0;
 	if (err)
 		return err;
+	target[len] = 0;
 	return symlinkat((char *)target, dir, name) ? -errno : 0;
 }
 
@@ -223,8 +237,12 @@ static int make_other(struct extract *x, uint64_t ino, const struct attr *a, int
 		return make_regular(x, ino, a, dir, name, path);
 	x->out->nr_files++;
 	if (S_ISLNK(a->mode))
-		return make_symlink(x, ino, dir, name);
-	return mknodat(dir, name, a->mode & (S_IFMT | 0777), (dev_t)a->rdev) ? -errno : 0;
+		err = make_symlink(x, ino, dir, name);
+	else if (mknodat(dir, name, a->mode & (S_IFMT | 0777), (dev_t)a->rdev))
+		err = -errno;
+	if (!err)
+		put_attr_at(x, dir, name, a, path);
+	return err;
 }
 
 static int extract_dir(struct extract *x, uint64_t ino, int dir, const char *path, unsigned depth);
