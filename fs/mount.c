@@ -153,6 +153,7 @@ int mount_new(struct fs *fs, const struct conf *conf, struct mount **out, char *
 	int err = m ? 0 : -ENOMEM;
 
 	if (!err) {
+		ops_init(&m->ops);
 		m->conf = conf;
 		m->ops.fs = fs;
 		m->ops.mountpoint = conf->mountpoint;
@@ -190,6 +191,7 @@ void mount_free(struct mount *m)
 		fuse_session_unmount(m->se);
 		fuse_session_destroy(m->se);
 	}
+	ops_fini(&m->ops);
 	sem_destroy(&m->bell);
 	free(m);
 }

@@ -20,6 +20,18 @@
 const char *const ops_kind_name[OPS_NR] = {OPS_LIST(X)};
 #undef X
 
+void ops_init(struct ops *o)
+{
+	lock_init(&o->lock);
+}
+
+void ops_fini(struct ops *o)
+{
+	while (o->files)
+		ops_file_free(o->files);
+	lock_fini(&o->lock);
+}
+
 /* ---- timing ---- */
 
 void ops_took(struct ops *o, enum ops_kind kind, uint64_t since_ns)
@@ -67,7 +79,7 @@ void ops_drain(struct ops *o)
  * SPLICE_*: what we write and read is in memory.
  * SETXATTR_EXT: libfuse does not tell the handler what it adds; ops_setxattr() finds it out itself.
  * OVER_IO_URING: another transport than this one. */
-static void ops_init(void *userdata, struct fuse_conn_info *conn)
+static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 {
 	static const uint64_t wanted[] = {
 		FUSE_CAP_POSIX_ACL,  FUSE_CAP_DONT_MASK,       FUSE_CAP_EXPORT_SUPPORT,
@@ -110,7 +122,7 @@ static void ops_init(void *userdata, struct fuse_conn_info *conn)
 const struct fuse_lowlevel_ops *ops_table(void)
 {
 #define X(name, decl, args) .name = ops_timed_##name,
-	static const struct fuse_lowlevel_ops table = {.init = ops_init, OPS_LIST(X)};
+	static const struct fuse_lowlevel_ops table = {.init = ops_agree, OPS_LIST(X)};
 #undef X
 
 	return &table;

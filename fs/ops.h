@@ -111,8 +111,12 @@ OPS_LIST(X)
 #undef X
 /* clang-format on */
 
+struct ops_file;
+
 /* What the handlers of one mount share. */
 struct ops {
+	struct lock lock;
+	struct ops_file *files;	  /* open ones; guarded by lock */
 	struct fs *fs;		  /* borrowed */
 	struct fuse_session *se;  /* borrowed; set once the session is there */
 	const char *mountpoint;	  /* borrowed */
@@ -130,6 +134,10 @@ extern const char *const ops_kind_name[OPS_NR];
 
 /* For fuse_session_new(), with a struct ops as its userdata. */
 const struct fuse_lowlevel_ops *ops_table(void);
+
+void ops_init(struct ops *o); /* @o is all zero */
+/* Close what programs had open when the mount went away under them; after ops_drain(). */
+void ops_fini(struct ops *o);
 
 /* Wait until every request has been answered; none comes any more. */
 void ops_drain(struct ops *o);

@@ -6,13 +6,7 @@
 #include <string.h>
 
 #include "conf/base.h"
-#include "fs/ops.h"
-
-/* An open directory. New names come at the end of the order, so a reader would never get there while somebody else
- * makes names as fast as it reads: a listing ends where the directory ended when it began. */
-struct ops_dir {
-	atomic_uint_fast64_t end; /* the first cookie that is not shown */
-};
+#include "fs/ops_file.h"
 
 struct lister {
 	fuse_req_t req;
@@ -106,7 +100,9 @@ static void lister_fini(struct lister *l, bool undo)
 	free(l->buf);
 }
 
-static int dir_end(fuse_req_t req, fuse_ino_t ino, struct ops_dir *d)
+/* New names come at the end of the order, so a reader would never get there while somebody else makes names as fast as
+ * it reads: a listing ends where the directory ended when it began. */
+static int dir_end(fuse_req_t req, fuse_ino_t ino, struct ops_file *f)
 {
 	struct inode *in;
 	struct attr a;
@@ -116,30 +112,28 @@ static int dir_end(fuse_req_t req, fuse_ino_t ino, struct ops_dir *d)
 		return err;
 	inode_attr(in, &a);
 	inode_put(in);
-	atomic_store(&d->end, a.next_cookie);
+	atomic_store(&f->dir_end, a.next_cookie);
 	return 0;
 }
 
 int ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ops_dir *d = calloc(1, sizeof(*d));
-	int err = d ? dir_end(req, ino, d) : -ENOMEM;
+	struct ops_file *f = ops_file_new(ops_of(req), NULL);
+	int err = f ? dir_end(req, ino, f) : -ENOMEM;
 
-	fi->fh = (uintptr_t)d;
-	if (err || fuse_reply_open(req, fi))
-		free(d);
+	fi->fh = (uintptr_t)f;
+	if (f && (err || fuse_reply_open(req, fi)))
+		ops_file_free(f);
 	return err;
 }
 
 int ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
-	free((void *)(uintptr_t)fi->fh);
-	fuse_reply_err(req, 0);
-	return 0;
+	return ops_release(req, ino, fi);
 }
 
-static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct ops_dir *d, bool plus)
+static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct ops_file *f,
+		bool plus)
 {
 	struct lister l = {
 		.req = req,
@@ -152,8 +146,8 @@ static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct op
 
 	/* At its beginning again it sees what is new. */
 	if (!err && !off)
-		err = dir_end(req, ino, d);
-	l.end = atomic_load(&d->end);
+		err = dir_end(req, ino, f);
+	l.end = atomic_load(&f->dir_end);
 	if (!err)
 		err = name_list(l.fs, ino, (uint64_t)off, lister_add, &l);
 	/* What came before the error is told first; the next request meets it again. */
@@ -167,13 +161,13 @@ static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct op
 
 int ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi)
 {
-	return list(req, ino, len, off, (struct ops_dir *)(uintptr_t)fi->fh, false);
+	return list(req, ino, len, off, ops_file_of(fi), false);
 }
 
 int ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off,
 		    struct fuse_file_info *fi)
 {
-	return list(req, ino, len, off, (struct ops_dir *)(uintptr_t)fi->fh, true);
+	return list(req, ino, len, off, ops_file_of(fi), true);
 }
 
 int ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -11,21 +11,41 @@
 /* Bytes of one copy_file_range request: the reply has 32 bits for it, and whoever asked for more asks again. */
 #define COPY_MAX (GIB)
 
-struct ops_file *ops_file_new(struct inode *in)
+struct ops_file *ops_file_new(struct ops *o, struct inode *in)
 {
 	struct ops_file *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
+	f->ops = o;
 	f->in = in;
 	lock_init(&f->lock);
 	if (in)
 		file_opened(in);
+	lock_take(&o->lock);
+	f->next = o->files;
+	if (f->next)
+		f->next->prev = f;
+	o->files = f;
+	lock_release(&o->lock);
 	return f;
+}
+
+static void unlist(struct ops_file *f)
+{
+	lock_take(&f->ops->lock);
+	if (f->next)
+		f->next->prev = f->prev;
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		f->ops->files = f->next;
+	lock_release(&f->ops->lock);
 }
 
 void ops_file_free(struct ops_file *f)
 {
+	unlist(f);
 	if (f->in) {
 		file_closed(f->in);
 		inode_put(f->in);
@@ -83,7 +103,7 @@ int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return err;
 	if (in->fs->rdonly && (fi->flags & O_ACCMODE) != O_RDONLY)
 		err = -EROFS;
-	f = err ? NULL : ops_file_new(in);
+	f = err ? NULL : ops_file_new(ops_of(req), in);
 	if (!f) {
 		inode_put(in);
 		return err ? err : -ENOMEM;
@@ -102,7 +122,7 @@ int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* Takes over the reference to @in. */
 static int reply_create(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
 {
-	struct ops_file *f = ops_file_new(in);
+	struct ops_file *f = ops_file_new(ops_of(req), in);
 	struct fuse_entry_param e;
 
 	if (!f) {

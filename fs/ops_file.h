@@ -1,4 +1,4 @@
-/* What an open file is to us: fi->fh. */
+/* What an open file or directory is to us: fi->fh. */
 #ifndef FS_OPS_FILE_H
 #define FS_OPS_FILE_H
 
@@ -6,10 +6,13 @@
 #include "fs/readahead.h"
 
 struct ops_file {
-	struct inode *in; /* referenced; NULL: a pseudo-file */
+	struct ops *ops;
+	struct ops_file *prev, *next; /* all that are open; guarded by ops->lock */
+	struct inode *in;	      /* of a file: referenced; else NULL */
 	struct lock lock;
-	struct readahead ahead; /* guarded by lock */
-	char *text;		/* of a pseudo-file: what it said when it was opened; heap */
+	struct readahead ahead;	      /* guarded by lock */
+	atomic_uint_fast64_t dir_end; /* of a directory: the first cookie that is not shown */
+	char *text;		      /* of a pseudo-file: what it said when it was opened; heap */
 	size_t text_len;
 };
 
@@ -18,8 +21,8 @@ static inline struct ops_file *ops_file_of(const struct fuse_file_info *fi)
 	return (struct ops_file *)(uintptr_t)fi->fh;
 }
 
-/* Takes over the reference to @in. NULL: no memory, the reference stays the caller's. */
-struct ops_file *ops_file_new(struct inode *in);
+/* Takes over the reference to @in, a file, or NULL. NULL: no memory, the reference stays the caller's. */
+struct ops_file *ops_file_new(struct ops *o, struct inode *in);
 void ops_file_free(struct ops_file *f);
 
 #endif

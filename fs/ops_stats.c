@@ -76,7 +76,7 @@ int ops_stats_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
 		return -EPERM;
-	f = ops_file_new(NULL);
+	f = ops_file_new(ops_of(req), NULL);
 	if (!f)
 		return -ENOMEM;
 	err = stats_make(ops_of(req), files[UINT64_MAX - 1 - ino].form, &f->text, &f->text_len);
@@ -95,7 +95,13 @@ int ops_stats_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 int ops_stats_read(fuse_req_t req, const struct ops_file *f, size_t len, off_t off)
 {
 	size_t at = (uint64_t)off < f->text_len ? (size_t)off : f->text_len;
+	size_t n = MIN(len, f->text_len - at);
+	/* Of its own: the file may be closed before the reply returns. */
+	AUTO_FREE char *part = malloc(n + 1);
 
-	fuse_reply_buf(req, f->text + at, MIN(len, f->text_len - at));
+	if (!part)
+		return -ENOMEM;
+	memcpy(part, f->text + at, n);
+	fuse_reply_buf(req, part, n);
 	return 0;
 }
