@@ -507,6 +507,7 @@ void raid_stat_get(struct raid *r, struct raid_stat *out)
 	lock_release(&r->lock);
 	for (unsigned i = 0; i < r->geo.nr_shards; i++)
 		st.nr_lost += atomic_load(&r->shard[i].state) != SHARD_ONLINE;
+	st.promised = space_promised(r);
 	st.redundant = space_parity(r) >= raid_parity(&r->geo) && !atomic_load(&r->broken);
 	st.log_seq = replica_last(r);
 	st.log_bytes = log.log_bytes;

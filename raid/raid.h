@@ -220,6 +220,7 @@ struct raid_stat {
 	const char *engine; /* the store's name */
 	uint64_t log_seq, log_bytes, nr_batches, checkpoint_seq, nr_checkpoints;
 	uint64_t nr_rebuilt; /* chunks reconstructed in reads */
+	uint64_t promised;   /* bytes, by raid_reserve() */
 };
 void raid_stat_get(struct raid *r, struct raid_stat *out);
 void raid_shard_stat(struct raid *r, unsigned idx, struct shard_stat *out);
