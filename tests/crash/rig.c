@@ -184,9 +184,13 @@ static uint64_t segment_bytes(struct crash_disk *d)
 void rig_close_without_leak(struct fs *fs, struct crash_disk *d)
 {
 	struct raid_space space;
+	struct raid_stat st;
 	uint64_t live, held;
 
 	must(commit_wait(fs, commit_open_txg(fs)) == 0);
+	/* All that was promised is written and given back. */
+	raid_stat_get(fs->raid, &st);
+	must(st.promised == 0);
 	live = live_bytes(fs);
 	must(raid_space(fs->raid, &space) == 0);
 	must(fs_close(fs) == 0);
