@@ -367,11 +367,18 @@ int file_sync(struct inode *in)
 	return in->fs->rdonly || commit_durable(in->fs, txg) ? 0 : commit_wait(in->fs, txg);
 }
 
-void file_opened(struct inode *in)
+int file_opened(struct inode *in)
 {
+	int err = 0;
+
 	lock_take(&in->lock);
-	in->nr_open++;
+	/* What such an open wrote would belong to an inode without records. */
+	if (in->gone)
+		err = -ESTALE;
+	else
+		in->nr_open++;
 	lock_release(&in->lock);
+	return err;
 }
 
 void file_closed(struct inode *in)

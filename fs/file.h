@@ -52,7 +52,8 @@ int file_copy(struct inode *src, uint64_t src_off, struct inode *dst, uint64_t d
 int file_sync(struct inode *in);
 
 /* Tell that a file was opened or closed; the last close of a written tiny file puts it into the index. */
-void file_opened(struct inode *in);
+/* -ESTALE: the inode lost its last name and its data; the caller of open(2) looks the path up again. */
+int file_opened(struct inode *in);
 void file_closed(struct inode *in);
 
 #endif

@@ -118,11 +118,14 @@ static int dir_end(fuse_req_t req, fuse_ino_t ino, struct ops_file *f)
 
 int ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ops_file *f = ops_file_new(ops_of(req), NULL);
-	int err = f ? dir_end(req, ino, f) : -ENOMEM;
+	struct ops_file *f;
+	int err = ops_file_new(ops_of(req), NULL, &f);
 
+	if (err)
+		return err;
+	err = dir_end(req, ino, f);
 	fi->fh = (uintptr_t)f;
-	if (f && (err || fuse_reply_open(req, fi)))
+	if (err || fuse_reply_open(req, fi))
 		ops_file_free(f);
 	return err;
 }

@@ -11,24 +11,27 @@
 /* Bytes of one copy_file_range request: the reply has 32 bits for it, and whoever asked for more asks again. */
 #define COPY_MAX (GIB)
 
-struct ops_file *ops_file_new(struct ops *o, struct inode *in)
+int ops_file_new(struct ops *o, struct inode *in, struct ops_file **out)
 {
-	struct ops_file *f = calloc(1, sizeof(*f));
+	AUTO_FREE struct ops_file *f = calloc(1, sizeof(*f));
+	int err;
 
 	if (!f)
-		return NULL;
+		return -ENOMEM;
+	err = in ? file_opened(in) : 0;
+	if (err)
+		return err;
 	f->ops = o;
 	f->in = in;
 	lock_init(&f->lock);
-	if (in)
-		file_opened(in);
 	lock_take(&o->lock);
 	f->next = o->files;
 	if (f->next)
 		f->next->prev = f;
 	o->files = f;
 	lock_release(&o->lock);
-	return f;
+	*out = TAKE_PTR(f);
+	return 0;
 }
 
 static void unlist(struct ops_file *f)
@@ -103,10 +106,11 @@ int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return err;
 	if (in->fs->rdonly && (fi->flags & O_ACCMODE) != O_RDONLY)
 		err = -EROFS;
-	f = err ? NULL : ops_file_new(ops_of(req), in);
-	if (!f) {
+	if (!err)
+		err = ops_file_new(ops_of(req), in, &f);
+	if (err) {
 		inode_put(in);
-		return err ? err : -ENOMEM;
+		return err;
 	}
 	err = open_truncate(req, in, fi);
 	if (!err) {
@@ -122,12 +126,13 @@ int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* Takes over the reference to @in. */
 static int reply_create(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
 {
-	struct ops_file *f = ops_file_new(ops_of(req), in);
 	struct fuse_entry_param e;
+	struct ops_file *f;
+	int err = ops_file_new(ops_of(req), in, &f);
 
-	if (!f) {
+	if (err) {
 		inode_put(in);
-		return -ENOMEM;
+		return err;
 	}
 	fill_open(f, fi);
 	ops_entry(in, &e);

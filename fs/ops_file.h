@@ -21,8 +21,8 @@ static inline struct ops_file *ops_file_of(const struct fuse_file_info *fi)
 	return (struct ops_file *)(uintptr_t)fi->fh;
 }
 
-/* Takes over the reference to @in, a file, or NULL. NULL: no memory, the reference stays the caller's. */
-struct ops_file *ops_file_new(struct ops *o, struct inode *in);
+/* Takes over the reference to @in, a file, or NULL. -ENOMEM, -ESTALE (file_opened()): it stays the caller's. */
+int ops_file_new(struct ops *o, struct inode *in, struct ops_file **out);
 void ops_file_free(struct ops_file *f);
 
 #endif

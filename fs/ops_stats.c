@@ -76,9 +76,9 @@ int ops_stats_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
 		return -EPERM;
-	f = ops_file_new(ops_of(req), NULL);
-	if (!f)
-		return -ENOMEM;
+	err = ops_file_new(ops_of(req), NULL, &f);
+	if (err)
+		return err;
 	err = stats_make(ops_of(req), files[UINT64_MAX - 1 - ino].form, &f->text, &f->text_len);
 	if (!err) {
 		fi->fh = (uintptr_t)f;
