@@ -319,6 +319,8 @@ static void table_print(struct report *r)
 {
 	unsigned width[COLUMN_MAX] = {0}, n = r->nr_columns;
 
+	if (!n)
+		return;
 	for (unsigned i = 0; i < n; i++)
 		width[i] = plain_width(r->head[i]);
 	for (size_t i = 0; i < r->nr_cells; i++)
@@ -338,7 +340,7 @@ void report_table_end(struct report *r)
 	row_end(r);
 	if (r->form == REPORT_JSON)
 		json_close(r, r->keyed ? '}' : ']');
-	else if (!r->no_memory && r->nr_cells)
+	else if (!r->no_memory)
 		table_print(r);
 	for (size_t i = 0; i < r->nr_cells; i++)
 		free(r->cell[i].text);
