@@ -237,7 +237,7 @@ new_shards 4
 tells_usage
 mount_matfs "raid=5,shards=$shards" 2>/dev/null || fail "cannot mount"
 rsync -aH "$work/model/" "$mnt/" || fail "cannot copy the tree"
-sync -f "$mnt"
+sync "$mnt"
 status_of_a_mount
 umount_matfs || fail "cannot unmount"
 status_of_shards

@@ -111,7 +111,7 @@ for ((w = 0; w < nr_writers; w++)); do
 	mkdir "$mnt/dir$w"
 	echo '{"tag": 0, "files": {}}' >"$work/state$w"
 done
-sync -f "$mnt"
+sync "$mnt"
 
 for ((round = 1; round <= rounds; round++)); do
 	start_writers
