@@ -74,7 +74,7 @@ static int append_init(struct append *a, struct raid *r, const struct iovec *iov
 static void append_head(struct append *a, struct raid *r, uint64_t members)
 {
 	struct replica *rp = r->replica;
-	const struct super_epoch *now = &rp->epoch[rp->nr_epochs - 1];
+	const struct super_epoch *now = &rp->epoch[rp->nr_epochs - 1].e;
 
 	a->members = members;
 	a->new_epoch = rp->bump || members != now->members;
@@ -93,7 +93,7 @@ static void append_head(struct append *a, struct raid *r, uint64_t members)
 static int spare(struct raid *r)
 {
 	return (int)raid_parity(&r->geo) -
-	       (int)(r->geo.nr_shards - (unsigned)__builtin_popcountll(atomic_load(&r->online)));
+	       (int)(r->geo.nr_shards - (unsigned)__builtin_popcountll(replica_online(r)));
 }
 
 /* Of the members, those without space are @full and those that failed otherwise are out already. Vote the full ones
@@ -203,12 +203,11 @@ static void append_done(struct append *a, struct raid *r) REQUIRES(r->replica->a
 	rp->last_sum = a->b.sum;
 	rp->nr_batches++;
 	replica_count(r);
+	rp->epoch[rp->nr_epochs - 1].firm |= !a->new_epoch;
 	if (!a->new_epoch)
 		return;
 	rp->bump = false;
-	if (rp->nr_epochs == SUPER_EPOCHS)
-		memmove(rp->epoch, rp->epoch + 1, --rp->nr_epochs * sizeof(*rp->epoch));
-	rp->epoch[rp->nr_epochs++] = a->epoch;
+	replica_epoch(rp, &(struct chain_epoch){a->epoch, true});
 	lock_take(&r->lock);
 	r->epoch = a->epoch.epoch;
 	r->members = a->members;

@@ -10,9 +10,10 @@
  * The newest epoch in force on any shard gives the history (trunk). A shard whose newest epoch is in the trunk's
  * history has nothing of its own: if it is a member it only lags and gets what it misses; otherwise it is stale. A shard
  * with an epoch that is not in the trunk's history diverged, and then it matters what may have been acknowledged. An
- * epoch was never acknowledged (is void) when one of its members is here and does not have it. A shard all of whose own
- * epochs are void is stale. If it is not, but all of the trunk's own epochs are void, it becomes the trunk. Otherwise
- * both sides may hold acknowledged changes: split history.
+ * epoch was never acknowledged (is void) when one of its members surely does not have it: because that one is here and
+ * does not, or because that one, here or not, took part in an epoch of the other side that was on all its members
+ * (firm), whose history does not have it. A shard all of whose own epochs are void is stale. If it is not, but all of the
+ * trunk's own epochs are void, it becomes the trunk. Otherwise both sides may hold acknowledged changes: split history.
  *
  * (Where the volume has more than twice as many shards as may be missing, any two sets that could be written have a
  * shard in common, and no split can come about. With two mirrors each can be written without the other.)
@@ -27,7 +28,7 @@
 
 /* The epochs that a shard knows. */
 struct history {
-	struct super_epoch *e; /* sorted by number, then nonce */
+	struct chain_epoch *e; /* sorted by number, then nonce */
 	unsigned nr, cap;
 	bool cut; /* older ones were forgotten */
 };
@@ -79,15 +80,15 @@ static unsigned history_pos(const struct history *h, uint64_t epoch, uint64_t no
 
 	while (lo < hi) {
 		unsigned mid = lo + (hi - lo) / 2;
-		int d = cmp_u64(h->e[mid].epoch, epoch);
+		int d = cmp_u64(h->e[mid].e.epoch, epoch);
 
-		d = d ? d : cmp_u64(h->e[mid].nonce, nonce);
+		d = d ? d : cmp_u64(h->e[mid].e.nonce, nonce);
 		if (d < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	*there = lo < h->nr && h->e[lo].epoch == epoch && h->e[lo].nonce == nonce;
+	*there = lo < h->nr && h->e[lo].e.epoch == epoch && h->e[lo].e.nonce == nonce;
 	return lo;
 }
 
@@ -99,18 +100,20 @@ static bool history_has(const struct history *h, const struct super_epoch *e)
 	return there;
 }
 
-static int history_add(struct history *h, const struct super_epoch *e)
+static int history_add(struct history *h, const struct super_epoch *e, bool firm)
 {
 	bool there;
 	unsigned at = history_pos(h, e->epoch, e->nonce, &there);
 
 	if (there) {
-		h->e[at].first_seq = MIN(h->e[at].first_seq, e->first_seq);
+		/* A second batch is begun only when the first is on every member. */
+		h->e[at].firm |= firm || h->e[at].e.first_seq != e->first_seq;
+		h->e[at].e.first_seq = MIN(h->e[at].e.first_seq, e->first_seq);
 		return 0;
 	}
 	if (h->nr == h->cap) {
 		unsigned cap = h->cap ? 2 * h->cap : 2 * SUPER_EPOCHS;
-		struct super_epoch *p = realloc(h->e, cap * sizeof(*p));
+		struct chain_epoch *p = realloc(h->e, cap * sizeof(*p));
 
 		if (!p)
 			return -ENOMEM;
@@ -118,7 +121,7 @@ static int history_add(struct history *h, const struct super_epoch *e)
 		h->cap = cap;
 	}
 	memmove(h->e + at + 1, h->e + at, (h->nr - at) * sizeof(*h->e));
-	h->e[at] = *e;
+	h->e[at] = (struct chain_epoch){*e, firm};
 	h->nr++;
 	return 0;
 }
@@ -129,21 +132,33 @@ static int history_load(struct history *h, const struct chain *c, unsigned idx,
 	int err = 0;
 
 	for (unsigned i = 0; !err && i < shard->super->nr_epochs; i++)
-		err = history_add(h, &shard->super->epoch[i]);
+		err = history_add(h, &shard->super->epoch[i], true);
 	h->cut = shard->super->nr_epochs == SUPER_EPOCHS;
 	for (size_t i = 0; !err && i < c->nr_entries; i++) {
 		const struct batch *b = &c->entry[i].b;
 		const struct super_epoch e = {b->epoch, b->nonce, b->members, b->seq};
 
 		if (c->entry[i].shard == idx)
-			err = history_add(h, &e);
+			err = history_add(h, &e, false);
 	}
 	return err;
 }
 
+/* What one shard knows to be firm is so for all. */
+static void history_share(struct history *h, const struct history *from)
+{
+	for (unsigned i = 0; i < from->nr; i++) {
+		bool there;
+		unsigned at = history_pos(h, from->e[i].e.epoch, from->e[i].e.nonce, &there);
+
+		if (there)
+			h->e[at].firm |= from->e[i].firm;
+	}
+}
+
 static const struct super_epoch *history_last(const struct history *h)
 {
-	return &h->e[h->nr - 1];
+	return &h->e[h->nr - 1].e;
 }
 
 struct choice {
@@ -152,15 +167,30 @@ struct choice {
 	unsigned nr, parity;
 };
 
-/* Some member of @e is here and does not have it, nor has it forgotten it. */
-static bool epoch_void(const struct choice *ch, const struct super_epoch *e)
+/* Has @h never had @e? Not when it may only have forgotten it. */
+static bool never_had(const struct history *h, const struct super_epoch *e)
+{
+	return !history_has(h, e) && (!h->cut || e->epoch > h->e[0].e.epoch);
+}
+
+/* Some member of @e is here and does not have it. */
+static bool member_lacks(const struct choice *ch, const struct super_epoch *e)
 {
 	for (unsigned i = 0; i < ch->nr; i++) {
-		const struct history *h = &ch->h[i];
+		if (ch->shard[i].source && e->members >> i & 1 && never_had(&ch->h[i], e))
+			return true;
+	}
+	return false;
+}
 
-		if (!ch->shard[i].source || !(e->members >> i & 1) || history_has(h, e))
-			continue;
-		if (!h->cut || e->epoch > h->e[0].epoch)
+/* Some member of @e, which only @own has, went the way of @other, which does not lead through it. */
+static bool member_went(const struct history *own, const struct history *other,
+			const struct super_epoch *e)
+{
+	for (unsigned i = 0; never_had(other, e) && i < other->nr; i++) {
+		const struct chain_epoch *y = &other->e[i];
+
+		if (y->firm && y->e.members & e->members && never_had(own, &y->e))
 			return true;
 	}
 	return false;
@@ -169,10 +199,12 @@ static bool epoch_void(const struct choice *ch, const struct super_epoch *e)
 /* Everything that @own has and @other has not was never acknowledged. */
 static bool branch_void(const struct choice *ch, unsigned own, unsigned other)
 {
-	for (unsigned i = 0; i < ch->h[own].nr; i++) {
-		const struct super_epoch *e = &ch->h[own].e[i];
+	const struct history *a = &ch->h[own], *b = &ch->h[other];
 
-		if (!history_has(&ch->h[other], e) && !epoch_void(ch, e))
+	for (unsigned i = 0; i < a->nr; i++) {
+		const struct super_epoch *e = &a->e[i].e;
+
+		if (!history_has(b, e) && !member_lacks(ch, e) && !member_went(a, b, e))
 			return false;
 	}
 	return true;
@@ -193,7 +225,7 @@ static enum relation relation_to_trunk(const struct choice *ch, unsigned trunk, 
 	if (history_has(t, last))
 		return SAME;
 	/* Away for longer than histories reach: nothing to compare. */
-	if (ch->nr > 2 * ch->parity && t->cut && last->epoch < t->e[0].epoch)
+	if (ch->nr > 2 * ch->parity && t->cut && last->epoch < t->e[0].e.epoch)
 		return SAME;
 	if (branch_void(ch, i, trunk))
 		return VOID;
@@ -361,7 +393,7 @@ static int chain_finish(struct chain *c, const struct choice *ch, unsigned trunk
 	c->epoch = TAKE_PTR(ch->h[trunk].e);
 	c->nr_epochs = ch->h[trunk].nr;
 	ch->h[trunk].nr = 0;
-	last = &c->epoch[c->nr_epochs - 1];
+	last = &c->epoch[c->nr_epochs - 1].e;
 	for (unsigned i = 0; i < ch->nr; i++) {
 		if (!ch->shard[i].present)
 			continue;
@@ -401,6 +433,8 @@ int chain_build(struct chain *c, const struct chain_shard *shard, unsigned nr_sh
 		if (shard[i].source)
 			err = history_load(&h[i], c, i, &shard[i]);
 	}
+	for (unsigned i = 0; !err && i < nr_shards * nr_shards; i++)
+		history_share(&h[i / nr_shards], &h[i % nr_shards]);
 	if (!err)
 		err = choose_trunk(&ch, &trunk, &same, c->side);
 	if (!err)

@@ -20,13 +20,19 @@ struct chain_item {
 	bool gap;     /* the one before it is on no shard */
 };
 
+/* An epoch as a shard knows it. */
+struct chain_epoch {
+	struct super_epoch e;
+	bool firm; /* its first batch was on every member: a superblock says so, or a second one followed */
+};
+
 struct chain {
 	struct chain_entry *entry; /* the caller's, by chain_add(); sorted by chain_build() */
 	size_t nr_entries, cap;
 	/* What chain_build() finds: */
 	struct chain_item *item; /* in order of seq */
 	size_t nr_items;
-	struct super_epoch *epoch; /* the history's, oldest first; the last is in force */
+	struct chain_epoch *epoch; /* the history's, oldest first; the last is in force */
 	unsigned nr_epochs;
 	uint64_t next;	   /* the sequence number of the next batch */
 	uint64_t last_sum; /* what its prev will be */

@@ -132,6 +132,7 @@ static int join_prepare(struct raid *r, unsigned idx, uint64_t seq)
 
 static int join(struct raid *r, uint64_t seq, uint64_t joining) REQUIRES(r->replica->append_lock)
 {
+	const struct chain_epoch *last;
 	uint64_t ready = 0;
 	int err = 0;
 
@@ -151,12 +152,11 @@ static int join(struct raid *r, uint64_t seq, uint64_t joining) REQUIRES(r->repl
 	err = append_batch(r, NULL, 0, BATCH_OWN, ready, NULL);
 	if (err)
 		return err;
+	last = &r->replica->epoch[r->replica->nr_epochs - 1];
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		if (ready >> i & 1 && shard_rejoined(&r->shard[i]))
 			log_note("shard %u (%s) is back: a member from epoch %llu on", i,
-				 r->shard[i].path,
-				 (unsigned long long)r->replica->epoch[r->replica->nr_epochs - 1]
-					 .epoch);
+				 r->shard[i].path, (unsigned long long)last->e.epoch);
 	}
 	return 0;
 }

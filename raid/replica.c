@@ -9,6 +9,7 @@
  * Appending is in append.c, the return of stale shards in rejoin.c. */
 #include "raid/replica.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "conf/base.h"
@@ -80,29 +81,29 @@ static void list_images(struct raid *r, struct replica *rp)
 	}
 }
 
-/* The history as superblocks take it: numbers rise, and so do their beginnings. */
-static void take_history(struct replica *rp, const struct chain *c)
+/* One more epoch, now in force. Numbers rise, and so do beginnings: superblocks want it so. */
+void replica_epoch(struct replica *rp, const struct chain_epoch *add)
 {
-	for (unsigned i = 0; i < c->nr_epochs; i++) {
-		struct super_epoch e = c->epoch[i];
-		const struct super_epoch *last =
-			rp->nr_epochs ? &rp->epoch[rp->nr_epochs - 1] : NULL;
+	struct chain_epoch e = *add;
 
-		if (last)
-			e.first_seq = MAX(e.first_seq, last->first_seq);
-		if (last && last->epoch == e.epoch)
+	if (rp->nr_epochs > 0) {
+		const struct chain_epoch *last = &rp->epoch[rp->nr_epochs - 1];
+
+		e.e.first_seq = MAX(e.e.first_seq, last->e.first_seq);
+		if (last->e.epoch == e.e.epoch)
 			rp->nr_epochs--;
 		else if (rp->nr_epochs == SUPER_EPOCHS)
 			memmove(rp->epoch, rp->epoch + 1, --rp->nr_epochs * sizeof(*rp->epoch));
-		rp->epoch[rp->nr_epochs++] = e;
 	}
+	rp->epoch[rp->nr_epochs++] = e;
 }
 
 static void take_chain(struct raid *r, struct replica *rp)
 {
 	const struct chain *c = &rp->chain;
 
-	take_history(rp, c);
+	for (unsigned i = 0; i < c->nr_epochs; i++)
+		replica_epoch(rp, &c->epoch[i]);
 	rp->next = c->next;
 	rp->last_sum = c->last_sum;
 	/* Also numbers that only an attempt used, or a shard that went its own way: none is given out twice. */
@@ -112,8 +113,8 @@ static void take_chain(struct raid *r, struct replica *rp)
 		if (r->shard[i].super && r->shard[i].store)
 			rp->tried = MAX(rp->tried, super_last(r->shard[i].super)->epoch);
 	}
-	r->epoch = rp->epoch[rp->nr_epochs - 1].epoch;
-	r->members = rp->epoch[rp->nr_epochs - 1].members;
+	r->epoch = rp->epoch[rp->nr_epochs - 1].e.epoch;
+	r->members = rp->epoch[rp->nr_epochs - 1].e.members;
 }
 
 int replica_build(struct raid *r, struct chain *c, uint64_t sources, uint64_t present)
@@ -353,8 +354,15 @@ void replica_history(const struct raid *r, struct super *sb)
 {
 	const struct replica *rp = r->replica;
 
-	memcpy(sb->epoch, rp->epoch, rp->nr_epochs * sizeof(*rp->epoch));
-	sb->nr_epochs = rp->nr_epochs;
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < rp->nr_epochs; i++) {
+		if (rp->epoch[i].firm)
+			sb->epoch[nr++] = rp->epoch[i].e;
+	}
+	/* The first one of all is firm, and each that was written in. */
+	assert(nr > 0);
+	sb->nr_epochs = nr;
 }
 
 uint64_t raid_log_next(const struct raid *r)

@@ -30,7 +30,7 @@ int replica_align(struct raid *r);
 
 /* The last batch's sequence number; 0: there is none. */
 uint64_t replica_last(const struct raid *r);
-/* The history of epochs into @sb. */
+/* The history of epochs into @sb: those that are surely on all their members. */
 void replica_history(const struct raid *r, struct super *sb);
 
 /* Sequence numbers of the checkpoints that the volume keeps, newest first. */
@@ -52,7 +52,7 @@ struct replica {
 	struct chain chain; /* what open found; dropped at the first append */
 	bool salvage;
 	uint64_t last_sum;
-	struct super_epoch epoch[SUPER_EPOCHS]; /* history; the last is in force */
+	struct chain_epoch epoch[SUPER_EPOCHS]; /* history; the last is in force */
 	unsigned nr_epochs;
 	uint64_t tried;	   /* the highest epoch number ever used in an attempt */
 	bool told;	   /* the members' superblocks have the history */
@@ -61,6 +61,7 @@ struct replica {
 	uint64_t nr_images;
 };
 
+void replica_epoch(struct replica *rp, const struct chain_epoch *add);
 uint64_t replica_online(struct raid *r); /* mask of the ONLINE shards */
 /* What the log takes on the shard where it takes most, for `.stats`: count it anew. */
 void replica_count(struct raid *r);

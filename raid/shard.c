@@ -60,9 +60,9 @@ void shard_fail(struct shard *s, int err, const char *what)
 	atomic_fetch_and(&r->online, ~(1ULL << s->idx));
 	atomic_fetch_add(&s->nr_errors, 1);
 	snprintf(s->reason, sizeof(s->reason), "%s: %s", what, strerror(-err));
-	spare = (int)raid_parity(&r->geo) -
-		(int)(r->geo.nr_shards - (unsigned)__builtin_popcountll(atomic_load(&r->online)));
-	if (spare < 0 || !nr_online(r))
+	/* One that is stale holds data but not the log, and does not count. */
+	spare = (int)raid_parity(&r->geo) - (int)(r->geo.nr_shards - nr_online(r));
+	if (spare < 0)
 		atomic_store(&r->broken, true);
 	describe_loss(r, spare, loss, sizeof(loss));
 	lock_release(&r->lock);

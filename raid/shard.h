@@ -76,7 +76,7 @@ static inline bool shard_usable(const struct shard *s)
 }
 
 /* Vote @s out: no further requests go to it, the log's next batch says so, one loud line is logged (only the first
- * time). @what says what was being done, for that line. When more shards are lost than parity covers, the raid is
+ * time). @what says what was being done, for that line. When more shards are not members than parity covers, the raid is
  * broken from here on. Threads: any; takes raid->lock, so not while holding it. */
 void shard_fail(struct shard *s, int err, const char *what);
 
