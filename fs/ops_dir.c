@@ -15,7 +15,7 @@ struct lister {
 	size_t len, pos;
 	uint64_t end;
 	bool plus;
-	struct inode **told; /* whose attributes went into @buf, referenced; heap */
+	uint64_t *told; /* numbers of the inodes whose attributes went into @buf; heap */
 	size_t nr_told, cap_told;
 	int err;
 };
@@ -25,7 +25,7 @@ static int lister_tell(struct lister *l, struct inode *in)
 {
 	if (l->nr_told == l->cap_told) {
 		size_t cap = MAX((size_t)64, l->cap_told * 2);
-		struct inode **told = reallocarray(l->told, cap, sizeof(*told));
+		uint64_t *told = reallocarray(l->told, cap, sizeof(*told));
 
 		if (!told)
 			return -ENOMEM;
@@ -33,7 +33,7 @@ static int lister_tell(struct lister *l, struct inode *in)
 		l->cap_told = cap;
 	}
 	inode_remember(in, 1);
-	l->told[l->nr_told++] = in;
+	l->told[l->nr_told++] = in->ino;
 	return 0;
 }
 
@@ -52,10 +52,9 @@ static int lister_fill_plus(struct lister *l, const struct name_entry *e,
 	if (err)
 		return err == -ENOMEM ? err : 0;
 	err = lister_tell(l, in);
-	if (err)
-		inode_put(in);
-	else
+	if (!err)
 		ops_entry(in, out);
+	inode_put(in);
 	return err;
 }
 
@@ -91,11 +90,8 @@ static int lister_add(void *arg, const struct name_entry *e)
 
 static void lister_fini(struct lister *l, bool undo)
 {
-	for (size_t i = 0; i < l->nr_told; i++) {
-		if (undo)
-			inode_forget(l->fs, l->told[i]->ino, 1);
-		inode_put(l->told[i]);
-	}
+	for (size_t i = 0; undo && i < l->nr_told; i++)
+		inode_forget(l->fs, l->told[i], 1);
 	free(l->told);
 	free(l->buf);
 }
