@@ -17,11 +17,20 @@
 #include "raid/shard.h"
 #include "raid/space.h"
 
+/* gcc 12's analyzer loses a pointer that is stored in an array's element; reconcile_free() has it. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+
 #define NR_WORDS (SEGMENT_BLOCKS_MAX / 64)
 
+struct seg_bits {
+	uint32_t number;
+	uint64_t *bits; /* NR_WORDS once it has live blocks, before that NULL */
+};
+
 struct shard_bits {
-	uint32_t *number; /* of the segments, ascending */
-	uint64_t **bits;  /* NR_WORDS for each that has live blocks, else NULL */
+	struct seg_bits *seg; /* ascending numbers; NULL: the shard is not there */
 	unsigned nr;
 	/* the one found last: stripes come in the order they were written, mostly */
 	unsigned last;
@@ -38,12 +47,26 @@ static void reconcile_free(struct reconcile *rc)
 	for (unsigned i = 0; i < SHARD_MAX; i++) {
 		struct shard_bits *sb = &rc->shard[i];
 
-		for (unsigned n = 0; sb->bits && n < sb->nr; n++)
-			free(sb->bits[n]);
-		free(sb->bits);
-		free(sb->number);
+		for (unsigned n = 0; sb->seg && n < sb->nr; n++)
+			free(sb->seg[n].bits);
+		free(sb->seg);
 	}
 	free(rc);
+}
+
+static int shard_begin(struct shard_bits *sb, struct segments *g)
+{
+	AUTO_FREE uint32_t *number = NULL;
+	int err = segments_numbers(g, &number, &sb->nr);
+
+	if (err)
+		return err;
+	sb->seg = calloc(sb->nr ? sb->nr : 1, sizeof(*sb->seg));
+	if (!sb->seg)
+		return -ENOMEM;
+	for (unsigned i = 0; i < sb->nr; i++)
+		sb->seg[i].number = number[i];
+	return 0;
 }
 
 int raid_reconcile_begin(struct raid *r, struct reconcile **out)
@@ -54,13 +77,11 @@ int raid_reconcile_begin(struct raid *r, struct reconcile **out)
 		return -ENOMEM;
 	rc->raid = r;
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
-		struct shard_bits *sb = &rc->shard[i];
+		struct shard *s = &r->shard[i];
 
-		if (!shard_usable(&r->shard[i]) || !r->shard[i].segments)
+		if (!shard_usable(s) || !s->segments)
 			continue;
-		if (!segments_numbers(r->shard[i].segments, &sb->number, &sb->nr))
-			sb->bits = calloc(sb->nr ? sb->nr : 1, sizeof(*sb->bits));
-		if (!sb->bits) {
+		if (shard_begin(&rc->shard[i], s->segments)) {
 			reconcile_free(rc);
 			return -ENOMEM;
 		}
@@ -69,31 +90,35 @@ int raid_reconcile_begin(struct raid *r, struct reconcile **out)
 	return 0;
 }
 
-/* -1: the shard has no such segment. */
-static int find_segment(struct shard_bits *sb, uint32_t number)
+/* NULL: the shard has no such segment. */
+static struct seg_bits *find_segment(struct shard_bits *sb, uint32_t number)
 {
 	unsigned low = 0;
 	unsigned high = sb->nr;
 
-	if (sb->last < sb->nr && sb->number[sb->last] == number)
-		return (int)sb->last;
+	if (sb->last < sb->nr && sb->seg[sb->last].number == number)
+		return &sb->seg[sb->last];
 	while (low < high) {
 		unsigned mid = low + (high - low) / 2;
 
-		if (sb->number[mid] < number)
+		if (sb->seg[mid].number < number)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	if (low == sb->nr || sb->number[low] != number)
-		return -1;
+	if (low == sb->nr || sb->seg[low].number != number)
+		return NULL;
 	sb->last = low;
-	return (int)low;
+	return &sb->seg[low];
 }
 
 /* A stripe may be named more than once, so bits are set, not counted. */
-static void set_bits(uint64_t *bits, uint32_t block, uint32_t nr)
+static int set_bits(struct seg_bits *seg, uint32_t block, uint32_t nr)
 {
+	uint64_t *bits = seg->bits ? seg->bits : calloc(NR_WORDS, sizeof(*bits));
+
+	if (!bits)
+		return -ENOMEM;
 	while (nr) {
 		uint32_t shift = block % 64;
 		uint32_t n = MIN(nr, 64 - shift);
@@ -102,29 +127,23 @@ static void set_bits(uint64_t *bits, uint32_t block, uint32_t nr)
 		block += n;
 		nr -= n;
 	}
+	seg->bits = bits;
+	return 0;
 }
 
 static int keep_chunk(struct reconcile *rc, const struct chunk_loc *c, uint32_t blocks)
 {
 	struct shard_bits *sb = &rc->shard[c->shard];
-	uint64_t *bits;
-	int at;
+	struct seg_bits *seg;
 
-	if (!sb->bits)
+	if (!sb->seg)
 		return 0;
-	at = find_segment(sb, c->segment);
-	if (at < 0) {
+	seg = find_segment(sb, c->segment);
+	if (!seg) {
 		segments_skip(rc->raid->shard[c->shard].segments, c->segment);
 		return 0;
 	}
-	bits = sb->bits[at];
-	if (!bits)
-		bits = calloc(NR_WORDS, sizeof(*bits));
-	if (!bits)
-		return -ENOMEM;
-	sb->bits[at] = bits;
-	set_bits(bits, c->block, blocks);
-	return 0;
+	return set_bits(seg, c->block, blocks);
 }
 
 int raid_reconcile_keep(struct reconcile *rc, const struct stripe_loc *loc)
@@ -241,12 +260,13 @@ int raid_reconcile_end(struct reconcile *rc, bool apply, uint64_t *freed_bytes)
 		struct shard *s = &r->shard[i];
 
 		for (unsigned n = 0; n < sb->nr; n++) {
-			int err = settle_segment(s, sb->number[n], sb->bits[n], apply, &freed);
+			int err = settle_segment(s, sb->seg[n].number, sb->seg[n].bits, apply,
+						 &freed);
 
 			/* What could not be given back is tried at the next mount. */
 			if (err)
 				log_warn("%s: cannot give back what is unused in segment %08x: %s",
-					 s->path, sb->number[n], strerror(-err));
+					 s->path, sb->seg[n].number, strerror(-err));
 		}
 	}
 	reconcile_free(rc);

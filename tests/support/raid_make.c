@@ -113,10 +113,10 @@ void raid_make_bytes(uint8_t *buf, size_t len, uint64_t seed)
 {
 	uint64_t x = seed * 0x9E3779B97F4A7C15ULL + 1;
 
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i += sizeof(x)) {
 		x ^= x << 13;
 		x ^= x >> 7;
 		x ^= x << 17;
-		buf[i] = (uint8_t)(x >> 32);
+		memcpy(buf + i, &x, MIN(sizeof(x), len - i));
 	}
 }
