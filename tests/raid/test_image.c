@@ -1,4 +1,5 @@
 /* Checkpoints: their bytes, and writing, reading, damage and crashes of whole ones. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include "conf/bytes.h"
+#include "conf/lock.h"
 #include "conf/log.h"
 #include "raid/image.h"
 #include "tests/support/golden.h"
@@ -371,6 +373,70 @@ static void failing_shard_does_not_stop_a_checkpoint(void **state)
 	}
 }
 
+struct appender {
+	struct volume *v;
+	struct lock lock; /* guards v->n and the number of the next batch together */
+	int err;
+};
+
+static void *append_many(void *arg)
+{
+	struct appender *a = arg;
+
+	for (unsigned i = 0; i < 400 && !a->err; i++) {
+		lock_take(&a->lock);
+		a->err = volume_append(a->v);
+		lock_release(&a->lock);
+	}
+	return NULL;
+}
+
+/* Images are written, and a stale shard rejoins, while batches are appended. */
+static void checkpoints_run_beside_appends(void **state)
+{
+	struct crash_disk *d = crash_disk_new(3, 1);
+	struct appender a = {0};
+	struct volume v;
+	pthread_t t;
+
+	(void)state;
+	volume_init(&v, d, 3, 5);
+	open_and_recover(&v);
+	append_some(&v, 3);
+	volume_close(&v, true);
+	v.p.degraded = true;
+	must(&v, volume_open_some(&v, 3));
+	must(&v, volume_recover(&v));
+	append_some(&v, 3);
+	volume_close(&v, true);
+	open_and_recover(&v);
+	a.v = &v;
+	lock_init(&a.lock);
+	assert_int_equal(pthread_create(&t, NULL, append_many, &a), 0);
+	for (unsigned i = 0; i < 12; i++) {
+		struct checkpoint *c;
+		uint8_t n[8];
+
+		lock_take(&a.lock);
+		put_u64(n, v.n);
+		must(&v, raid_checkpoint_begin(v.r, raid_log_next(v.r), &c));
+		lock_release(&a.lock);
+		must(&v, raid_checkpoint_write(c, n, sizeof(n)));
+		must(&v, raid_checkpoint_commit(c));
+		assert_int_equal(volume_state(&v, 2), SHARD_ONLINE);
+	}
+	pthread_join(t, NULL);
+	lock_fini(&a.lock);
+	assert_int_equal(a.err, 0);
+	assert_int_equal(v.n, 406);
+	volume_close(&v, false);
+	must(&v, volume_open_some(&v, 6));
+	must(&v, volume_recover(&v));
+	assert_int_equal(v.n, 406);
+	volume_close(&v, true);
+	crash_disk_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +450,7 @@ int main(void)
 		cmocka_unit_test(full_shard_keeps_the_older_image),
 		cmocka_unit_test(commit_survives_a_crash_at_every_step),
 		cmocka_unit_test(failing_shard_does_not_stop_a_checkpoint),
+		cmocka_unit_test(checkpoints_run_beside_appends),
 	};
 
 	/* Votes and damage are loud. */
