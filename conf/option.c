@@ -123,7 +123,8 @@ static const struct option options[] = {
 	 .at = AT(level),
 	 .min = 1,
 	 .max = 19,
-	 .standard = "3",
+	 /* Behind byte planes 3 compresses 1 % better and takes twice as long. */
+	 .standard = "1",
 	 .arg = "N",
 	 .help = "zstd's: higher is smaller and slower"},
 	{.name = "memory",

@@ -153,7 +153,7 @@ static void defaults_of_a_user(void **state)
 	assert_int_equal(c->copies, 2);
 	assert_int_equal(c->extent, 0);
 	assert_int_equal(c->codec, CONF_CODEC_AUTO);
-	assert_int_equal(c->level, 3);
+	assert_int_equal(c->level, 1);
 	assert_int_equal(c->memory, 2 * GIB);
 	assert_int_equal(c->cache, 1 * GIB);
 	assert_int_equal(c->commit, 5);
@@ -593,7 +593,7 @@ static void the_user_s_file_comes_before_the_system_s(void **state)
 	assert_int_equal(load_ok(f, "")->level, 11);
 	assert_string_equal(f->conf->file, f->system_file);
 	write_file(f->user_file, "commit = 12\n");
-	assert_int_equal(load_ok(f, "")->level, 3);
+	assert_int_equal(load_ok(f, "")->level, 1);
 	assert_int_equal(f->conf->commit, 12);
 	/* And one that is named before both. */
 	{
