@@ -298,8 +298,11 @@ static int recover_walk(struct fs *fs, struct recovered *out)
 	if (err)
 		return err;
 	err = walk_all(&w);
-	/* Only after an unclean stop is there anything without a name; and only what was read whole may be judged by. */
-	end = raid_reconcile_end(w.rc, !err && !out->reused && !fs->rdonly, &out->freed_bytes);
+	/* Only after an unclean stop, or on a shard that was away, is there anything without a name; and only what was
+	 * read whole may be judged by. */
+	end = raid_reconcile_end(
+		w.rc, !err && (!out->reused || raid_wants_checkpoint(fs->raid)) && !fs->rdonly,
+		&out->freed_bytes);
 	out->empty = atomic_load(&fs->n.nr_inodes) == 0;
 	return err ? err : end;
 }
