@@ -98,7 +98,7 @@ static void help_tells_all(void **state)
 		"256K to 4M",
 		"codec=auto|none|",
 		"level=N",
-		"1 to 19 (3)",
+		"1 to 19 (1)",
 		"memory=SIZE",
 		"cache=SIZE",
 		"commit=SECONDS",
