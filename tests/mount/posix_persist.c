@@ -67,12 +67,17 @@ static void set_stamps(const char *name, int i)
 		     AT_SYMLINK_NOFOLLOW));
 }
 
+/* The first verification reads the files, and that moves their access times (relatime: the change times are newer). */
+static bool stamps_read_before;
+
 static void verify_stamps(const char *name, int i)
 {
 	struct stat st = STAT(name);
 
 	EQ(st.st_mtim.tv_sec, -5000 + i);
 	EQ(st.st_mtim.tv_nsec, 999999000 + i);
+	if (stamps_read_before)
+		return;
 	EQ(st.st_atim.tv_sec, 1000000 + i);
 	EQ(st.st_atim.tv_nsec, i);
 }
@@ -320,6 +325,7 @@ static void run_write(void)
 static void run_verify(bool read_only)
 {
 	running_check = read_only ? "readonly" : "verify";
+	stamps_read_before = read_only;
 	verifying = true;
 	nr_records = 0;
 	memset(records, 0, sizeof(records));
