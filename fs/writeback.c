@@ -754,7 +754,7 @@ static unsigned post_oldest(struct writeback *wb, uint64_t txg, unsigned max)
 	lock_take(&wb->lock);
 	for (struct window *w = wb->first; w && w->txg <= txg && nr < max; w = w->list_next) {
 		/* A look without the inode's lock: QUEUED ones are passed over; a stale look is mended below. */
-		if (__atomic_load_n(&w->state, __ATOMIC_RELAXED) != WINDOW_DIRTY)
+		if (atomic_load_explicit(&w->state, memory_order_relaxed) != WINDOW_DIRTY)
 			continue;
 		found[nr].in = inode_ref(w->inode);
 		found[nr++].start = w->start;

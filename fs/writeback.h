@@ -11,6 +11,7 @@
 #ifndef FS_WRITEBACK_H
 #define FS_WRITEBACK_H
 
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 #include "fs/inode.h"
@@ -31,7 +32,7 @@ struct window {
 	struct window *next; /* of the inode, by start; guarded by inode->lock */
 	uint64_t start;	     /* file offset, aligned to the extent length */
 	uint64_t txg;
-	enum window_state state; /* guarded by inode->lock */
+	_Atomic enum window_state state; /* set under inode->lock; looked at without it, too */
 	uint32_t base, cap;	 /* buf holds bytes [start + base, start + base + cap) */
 	uint8_t *buf;		 /* of the pool, or the heap; NULL when cap is 0 */
 	bool heap;		 /* while it is written, when the pool has nothing left */
