@@ -65,10 +65,29 @@ static void arena_unlink_locked(struct arena *p, uint32_t page)
 	p->order[page] = -1;
 }
 
-int arena_new(uint64_t len, struct arena **out)
+/* The cache's memory is ours alone and so may have huge pages in most systems: a fresh megabyte then costs a fault or
+ * two instead of 256, which was a third of the time of a cold read. */
+static void *arena_map(uint64_t len, bool shared)
+{
+	AUTO_FD int fd = -1;
+	void *mem;
+
+	if (shared) {
+		fd = memfd_create("matfs-pool", MFD_CLOEXEC);
+		if (fd < 0 || ftruncate(fd, (off_t)len))
+			return MAP_FAILED;
+	}
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		   (shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS) | MAP_NORESERVE, fd, 0);
+	/* Where the system allows them; no matter where not. */
+	if (mem != MAP_FAILED)
+		madvise(mem, len, MADV_HUGEPAGE);
+	return mem;
+}
+
+int arena_new(uint64_t len, bool shared, struct arena **out)
 {
 	AUTO_FREE struct arena *p = calloc(1, sizeof(*p));
-	AUTO_FD int fd = -1;
 	uint64_t pages;
 	int err = 0;
 
@@ -78,14 +97,9 @@ int arena_new(uint64_t len, struct arena **out)
 	pages = p->len / PAGE_LEN;
 	if (pages >= NONE)
 		return -EINVAL;
-	fd = memfd_create("matfs-pool", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)p->len))
-		return -errno;
-	p->mem = mmap(NULL, p->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	p->mem = arena_map(p->len, shared);
 	if (p->mem == MAP_FAILED)
 		return -errno;
-	/* Where the system allows huge pages in shared memory; no matter where not. */
-	madvise(p->mem, p->len, MADV_HUGEPAGE);
 	p->next = malloc(pages * sizeof(*p->next));
 	p->prev = malloc(pages * sizeof(*p->prev));
 	p->order = malloc(pages);

@@ -1,10 +1,11 @@
 /* A bounded arena handed out in power-of-two pieces of whole pages (a buddy allocator).
  *
- * It is a shared mapping of its own file in memory, so that a later daemon can find what a killed one held, and it is
- * the whole budget: what does not fit is -ENOMEM for the caller to wait or to evict. Threads: any. */
+ * For dirty data it is a shared mapping of its own file in memory, so that a later daemon can find what a killed one
+ * held. It is the whole budget: what does not fit is -ENOMEM for the caller to wait or to evict. Threads: any. */
 #ifndef FS_ARENA_H
 #define FS_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,8 @@ struct arena;
 #define ARENA_PIECE_MAX ((size_t)4 << 20)
 
 /* @len is rounded up to a multiple of ARENA_PIECE_MAX. */
-int arena_new(uint64_t len, struct arena **out);
+/* @shared: a mapping of a file in memory; else of memory of our own. */
+int arena_new(uint64_t len, bool shared, struct arena **out);
 void arena_free(struct arena *p);
 
 /* @len at most ARENA_PIECE_MAX; NULL when there is no such piece free. The bytes are whatever was there. */

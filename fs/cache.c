@@ -79,7 +79,7 @@ int cache_new(uint64_t len, struct cache **out)
 	for (; c->nr_parts < nr && !err; c->nr_parts++) {
 		struct part *p = &c->part[c->nr_parts];
 
-		err = arena_new(len / nr, &p->arena);
+		err = arena_new(len / nr, false, &p->arena);
 		if (err)
 			break;
 		lock_init(&p->lock);

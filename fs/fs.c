@@ -125,7 +125,7 @@ static int finish_recovery(struct fs *fs, const struct recovered *r, char *why, 
 
 static int start_parts(struct fs *fs)
 {
-	int err = arena_new(fs->p.memory_len, &fs->arena);
+	int err = arena_new(fs->p.memory_len, true, &fs->arena);
 
 	if (!err)
 		err = cache_new(fs->p.cache_len, &fs->cache);

@@ -30,7 +30,7 @@ static void pieces_do_not_overlap(void **state)
 	uint64_t s = 1;
 
 	(void)state;
-	assert_int_equal(arena_new(16 * MIB, &a), 0);
+	assert_int_equal(arena_new(16 * MIB, true, &a), 0);
 	for (unsigned n = 0; n < 20000; n++) {
 		unsigned i = chance(&s) & 63;
 		size_t len = chance(&s) & 1 ? 1 + chance(&s) % 900000 : 1 + chance(&s) % 9000;
@@ -83,7 +83,7 @@ static void waiter_is_woken(void **state)
 	void *arg[2];
 
 	(void)state;
-	assert_int_equal(arena_new(1, &a), 0);
+	assert_int_equal(arena_new(1, false, &a), 0);
 	arg[0] = a;
 	arg[1] = arena_take(a, ARENA_PIECE_MAX);
 	assert_non_null(arg[1]);
