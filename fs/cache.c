@@ -266,25 +266,6 @@ int cache_get(struct fs *fs, const struct extent *x, bool memory_only, struct ca
 	return err;
 }
 
-void cache_add(struct cache *c, uint64_t gen, const uint8_t *bytes, uint32_t len)
-{
-	struct part *p = cache_part(c, gen);
-	struct cache_entry *e = NULL;
-
-	lock_take(&p->lock);
-	if (!*entry_slot(p, gen))
-		e = entry_new(p, gen, len);
-	lock_release(&p->lock);
-	if (!e)
-		return;
-	memcpy(e->bytes, bytes, len);
-	lock_take(&p->lock);
-	e->state = ENTRY_READY;
-	cond_broadcast(&p->loaded);
-	entry_unpin(p, e);
-	lock_release(&p->lock);
-}
-
 void cache_put(struct cache *c, struct cache_entry *e)
 {
 	struct part *p = cache_part(c, e->gen);

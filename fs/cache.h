@@ -16,8 +16,6 @@ void cache_free(struct cache *c);
 /* The raw bytes of @e, pinned until cache_put(); read and decoded when they are not here.
  * @memory_only: -EAGAIN instead of reading. -EIO, -EBADMSG (also after repair), -ENOMEM. */
 int cache_get(struct fs *fs, const struct extent *e, bool memory_only, struct cache_entry **out);
-/* These are the raw bytes of the extent @gen, copied: what was just written is likely to be read. */
-void cache_add(struct cache *c, uint64_t gen, const uint8_t *bytes, uint32_t len);
 void cache_put(struct cache *c, struct cache_entry *entry);
 const uint8_t *cache_bytes(const struct cache_entry *entry);
 /* It is here, or on its way. */

@@ -238,7 +238,7 @@ int ops_reply_attr(fuse_req_t req, struct inode *in)
 	return 0;
 }
 
-void ops_mode_changed(fuse_req_t req, struct inode *in)
+void ops_attr_changed(fuse_req_t req, struct inode *in)
 {
 	/* A negative offset: no pages, so this waits for nobody. */
 	fuse_lowlevel_notify_inval_inode(ops_of(req)->se, in->ino, -1, 0);

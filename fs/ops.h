@@ -188,8 +188,8 @@ void ops_entry(struct inode *in, struct fuse_entry_param *e);
 int ops_reply_entry(fuse_req_t req, struct inode *in);
 int ops_reply_attr(fuse_req_t req, struct inode *in);
 
-/* The kernel shall ask again for the attributes of @in: its mode changed where the kernel does not expect that. */
-void ops_mode_changed(fuse_req_t req, struct inode *in);
+/* The kernel shall ask again for the attributes of @in, which changed where the kernel does not expect it. */
+void ops_attr_changed(fuse_req_t req, struct inode *in);
 
 /* What a change of a directory gave, after waiting for its durability where the mount says so. */
 int ops_changed(fuse_req_t req, int err);

@@ -66,12 +66,20 @@ static bool open_accesses(const struct fuse_file_info *fi)
 	return (fi->flags & O_ACCMODE) != O_WRONLY && !(fi->flags & O_NOATIME);
 }
 
-static void fill_open(struct ops_file *f, struct fuse_file_info *fi)
+/* The kernel's pages stay right, since it makes all changes, and a file just written is read from them. But such reads
+ * do not reach us: where one would move the access time, the opening for reading counts as the access, and the kernel is
+ * told before it has its answer. A file opened for both loses its pages instead, as it may never be read. */
+static void fill_open(fuse_req_t req, struct ops_file *f, struct fuse_file_info *fi)
 {
+	bool due = open_accesses(fi) && file_access_due(f->in);
+
+	if (due && (fi->flags & O_ACCMODE) == O_RDONLY) {
+		file_accessed(f->in);
+		ops_attr_changed(req, f->in);
+		due = false;
+	}
 	fi->fh = (uintptr_t)f;
-	/* The kernel's pages stay right, since it makes all changes. They go only where the next read would change the
-	 * access time, and must reach us for that. */
-	fi->keep_cache = !(open_accesses(fi) && file_access_due(f->in));
+	fi->keep_cache = !due;
 	fi->noflush = 1;
 #if FUSE_API_NEW
 	fi->parallel_direct_writes = 1;
@@ -89,7 +97,7 @@ static int open_truncate(fuse_req_t req, struct inode *in, const struct fuse_fil
 	err = file_truncate(in, 0, ops_kills_privs(fi));
 	inode_attr(in, &after);
 	if (before.mode != after.mode)
-		ops_mode_changed(req, in);
+		ops_attr_changed(req, in);
 	return err;
 }
 
@@ -114,7 +122,7 @@ int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	err = open_truncate(req, in, fi);
 	if (!err) {
-		fill_open(f, fi);
+		fill_open(req, f, fi);
 		/* Nobody will release what the kernel did not want any more. */
 		if (!fuse_reply_open(req, fi))
 			return 0;
@@ -134,7 +142,7 @@ static int reply_create(fuse_req_t req, struct inode *in, struct fuse_file_info 
 		inode_put(in);
 		return err;
 	}
-	fill_open(f, fi);
+	fill_open(req, f, fi);
 	ops_entry(in, &e);
 	inode_remember(in, 1);
 	if (fuse_reply_create(req, &e, fi)) {

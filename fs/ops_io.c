@@ -140,7 +140,7 @@ static int write_killing_privs(fuse_req_t req, struct inode *in, uint64_t off,
 	err = file_write(in, off, iov, 1, true);
 	inode_attr(in, &after);
 	if (before.mode != after.mode)
-		ops_mode_changed(req, in);
+		ops_attr_changed(req, in);
 	return err;
 }
 

@@ -17,7 +17,6 @@
 #include "fs/extent.h"
 #include "fs/file.h"
 #include "fs/arena.h"
-#include "fs/cache.h"
 
 /* A range of so many map entries is rewritten as one extent when something in it is written. */
 #define RAGGED 24
@@ -408,12 +407,9 @@ static int flush_extents(struct window *w)
 	hint = w->inode->hint;
 	lock_release(&w->inode->lock);
 	for (; !err && nr < w->nr; nr++) {
-		const struct window_range *r = &w->range[nr];
-
-		err = flush_range(w, &hint, r, scratch, &done[nr]);
+		err = flush_range(w, &hint, &w->range[nr], scratch, &done[nr]);
 		if (err)
 			break;
-		cache_add(fs->cache, done[nr].extent.gen, w->buf + (r->off - w->base), r->len);
 	}
 	if (!err)
 		err = op_begin_flush(&op, fs, w->txg);
