@@ -206,9 +206,40 @@ struct fetch {
 	struct iovec iov[STRIPE_WIDTH_MAX][3];
 	struct segment_pin pin[STRIPE_WIDTH_MAX];
 	struct shard *shard[STRIPE_WIDTH_MAX];
+	uint8_t *whole
+		[STRIPE_WIDTH_MAX]; /* scratch: the chunk as it stands on disk; NULL: read to its place */
 	unsigned idx[STRIPE_WIDTH_MAX];
 	unsigned nr;
 };
+
+/* Big chunks are read whole into aligned memory, past the page cache: fresh pages for what is cached above, decoded, cost
+ * more than the copy from memory that is warm. */
+static void fetch_whole(struct rd *rd, struct fetch *f, unsigned n)
+{
+	size_t len = (size_t)rd->blocks * BLOCK_LEN;
+
+	f->whole[n] = len < STORE_DIRECT_MIN ? NULL : scratch_get(rd->raid->scratch, len);
+	if (!f->whole[n])
+		return;
+	f->iov[n][0] = (struct iovec){f->whole[n], len};
+	f->io[n].nr_iov = 1;
+}
+
+static void fetch_place(struct rd *rd, struct fetch *f, unsigned n)
+{
+	struct piece *p = &rd->piece[f->idx[n]];
+	const uint8_t *at = f->whole[n];
+
+	if (at && !f->io[n].res) {
+		memcpy(p->head, at, CHUNK_HEAD_LEN);
+		at += CHUNK_HEAD_LEN;
+		for (unsigned i = 0; i < p->nr_payload; i++) {
+			memcpy(p->payload[i].iov_base, at, p->payload[i].iov_len);
+			at += p->payload[i].iov_len;
+		}
+	}
+	scratch_put(rd->raid->scratch, f->whole[n]);
+}
 
 static void fetch_add(struct rd *rd, struct fetch *f, unsigned idx)
 {
@@ -237,6 +268,7 @@ static void fetch_add(struct rd *rd, struct fetch *f, unsigned idx)
 		.nr_iov = 1 + p->nr_payload,
 		.off = (uint64_t)c->block * BLOCK_LEN,
 	};
+	fetch_whole(rd, f, n);
 	f->shard[n] = s;
 	f->idx[n] = idx;
 	f->nr++;
@@ -253,6 +285,7 @@ static void fetch_run(struct rd *rd, struct fetch *f)
 
 		atomic_fetch_sub_explicit(&s->nr_inflight, 1, memory_order_relaxed);
 		segment_put(s->segments, &f->pin[i]);
+		fetch_place(rd, f, i);
 		if (f->io[i].res) {
 			p->state = state_of_error(s, f->io[i].res);
 		} else {
