@@ -168,7 +168,7 @@ static int name_new_inode(struct fs *fs, uint64_t parent, const struct name *nam
 
 	if (err)
 		return err;
-	err = op_begin(&op, fs);
+	err = op_begin_grow(&op, fs);
 	if (!err) {
 		err = name ? name_make_in(&op, dir, *name, n, &in)
 			   : name_tmpfile_in(&op, dir, n, &in);
@@ -253,7 +253,7 @@ int name_link(struct fs *fs, uint64_t ino, uint64_t parent, struct name name, st
 		inode_put(in);
 		return err;
 	}
-	err = op_begin(&op, fs);
+	err = op_begin_grow(&op, fs);
 	if (!err)
 		err = op_end(&op, name_link_in(&op, in, dir, name));
 	inode_put(dir);

@@ -38,6 +38,31 @@ int op_begin(struct op *op, struct fs *fs)
 	return err;
 }
 
+/* Metadata is small and has a reserve on every shard, but what only ever adds to it would use that up. */
+#define GROW_LEN (2 * BLOCK_LEN)
+
+static int op_room(struct fs *fs)
+{
+	int err = raid_reserve(fs->raid, GROW_LEN);
+
+	if (!err)
+		raid_unreserve(fs->raid, GROW_LEN);
+	return err;
+}
+
+int op_begin_grow(struct op *op, struct fs *fs)
+{
+	int err = fs->rdonly ? -EROFS : op_room(fs);
+
+	/* What was freed comes back with a commit, and what was promised takes less once it is written. */
+	for (unsigned i = 0; err == -ENOSPC && i < 2; i++) {
+		err = commit_wait(fs, commit_open_txg(fs));
+		if (!err)
+			err = op_room(fs);
+	}
+	return err ? err : op_begin(op, fs);
+}
+
 int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg)
 {
 	*op = (struct op){.fs = fs, .txg = txg, .for_commit = true};

@@ -32,7 +32,7 @@ struct op {
 	struct attr next[OP_INODES];
 	bool skip_put[OP_INODES]; /* its attr record is deleted in this op */
 	/* what this change takes from the live data; told to the commit when it succeeds */
-	struct op_freed freed; /* places to give back once this is durable */
+	struct op_freed freed;	    /* places to give back once this is durable */
 	struct op_freed freed_late; /* of a late flush: once the open group is */
 	struct op_refer *refer;	    /* heap; what this change does to counts of references */
 	unsigned nr_refer, cap_refer;
@@ -46,6 +46,8 @@ struct op {
 
 /* Returns 0, -EROFS, -ENOSPC, -EIO. Nothing is held after a failure. */
 int op_begin(struct op *op, struct fs *fs);
+/* For what makes something new: -ENOSPC when the volume is full, as a removal must never be. */
+int op_begin_grow(struct op *op, struct fs *fs);
 /* For a flush of a window last written in group @txg: does not enter the gate. */
 int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg);
 /* @in must stay referenced by the caller until op_end(). Editing one twice gives the same copy. */

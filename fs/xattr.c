@@ -146,7 +146,7 @@ static int xattr_set_acl(struct inode *in, enum xattr_kind kind, const void *val
 	int err = acl_parse(value, len, &acl);
 
 	if (!err)
-		err = op_begin(&op, in->fs);
+		err = acl ? op_begin_grow(&op, in->fs) : op_begin(&op, in->fs);
 	return err ? err : op_end(&op, xattr_set_acl_in(&op, in, kind, acl, kill_sgid));
 }
 
@@ -329,7 +329,7 @@ int xattr_set(struct inode *in, const char *name, const void *value, size_t len,
 		return -E2BIG;
 	if (xattr_is_acl(kind))
 		return xattr_set_acl(in, kind, value, len, kill_sgid);
-	err = op_begin(&op, in->fs);
+	err = op_begin_grow(&op, in->fs);
 	return err ? err : op_end(&op, xattr_set_in(&op, in, kind, name, value, len, flags));
 }
 

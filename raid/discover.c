@@ -501,6 +501,27 @@ static int look_again(struct discovery *d, struct discover_path *at)
 	return 0;
 }
 
+/* Below this, log and checkpoints would not leave room for much else. */
+#define SHARD_LEN_MIN (32 * MIB)
+
+static int check_size(struct discovery *d, struct discover_path *at)
+{
+	struct store_space space;
+	int err = d->params->ops->space(at->store, &space);
+
+	if (err)
+		return discover_refuse(d, err, "the size of shard %s cannot be told: %s", at->path,
+				       strerror(-err));
+	if (space.total < SHARD_LEN_MIN)
+		return discover_refuse(
+			d, -ENOSPC,
+			"shard %s is on a file system of %llu MiB; give one of %llu MiB "
+			"or more",
+			at->path, (unsigned long long)(space.total / MIB),
+			(unsigned long long)(SHARD_LEN_MIN / MIB));
+	return 0;
+}
+
 static int probe_shard(struct discovery *d, struct discover_path *at)
 {
 	int err = d->params->ops->probe(at->store);
@@ -520,7 +541,7 @@ static int probe_shard(struct discovery *d, struct discover_path *at)
 	if (err)
 		return discover_refuse(d, err, "shard %s cannot be written to: %s", at->path,
 				       strerror(-err));
-	return 0;
+	return d->create ? check_size(d, at) : 0;
 }
 
 static bool is_taken(const struct discovery *d, const struct discover_path *at)
