@@ -67,6 +67,13 @@ expect_avail()
 	done
 }
 
+# Bytes of stripes on the shards.
+used_bytes()
+{
+	"$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["volume"]["used_bytes"])' \
+		"$mnt/.stats.json"
+}
+
 # Round $1: four writers at once, until each is refused.
 fill_volume()
 {
@@ -141,7 +148,9 @@ check_full()
 	verify_volume 2 "the second filling is not there after a remount"
 
 	find "$mnt" -type f -delete || fail "$what: cannot unlink"
-	expect_avail $((promised * 95 / 100)) "empty again"
+	# All of it, but for the log of a few megabytes, which is much on disks so small.
+	expect_avail $((promised * 90 / 100)) "empty again"
+	[ "$(used_bytes)" -eq 0 ] || fail "$what: empty again, but $(used_bytes) bytes are in use"
 }
 
 for disk in ext4 tmpfs; do
