@@ -116,6 +116,23 @@ expect_taken()
 	[ "$taken" -le $((total * 103 / 100)) ] || fail "$what: more was taken than the $total bytes that there are"
 }
 
+# On a full volume names are refused before they take what unlinking and committing need.
+make_names()
+{
+	local i
+
+	# The last blocks, which the writers' long writes did not fit into.
+	head -c 50000000 /dev/urandom | dd of="$mnt/last" bs=4k status=none 2>/dev/null &&
+		fail "$what: full, but 50 MB were taken"
+	for i in $(seq 3000); do
+		: 2>/dev/null >"$mnt/name$i" || break
+	done
+	[ "$i" -lt 3000 ] || fail "$what: full, but 3000 files could be made"
+	"$python" -c 'import os, sys; os.fsync(os.open(sys.argv[1], os.O_RDONLY))' "$mnt" ||
+		fail "$what: cannot sync a full volume"
+	rm -f "$mnt/last" || fail "$what: cannot unlink on a full volume"
+}
+
 # The writers of round 1 filled it. Delete half of what they wrote, then the rest.
 check_full()
 {
@@ -131,6 +148,7 @@ check_full()
 	remount
 	verify_volume 1 "what was taken is not there after a remount"
 
+	make_names
 	rm "$mnt"/big* || fail "$what: cannot unlink on a full volume"
 	# Who comes back at once need not wait for the commits either.
 	head -c 8000000 /dev/urandom >"$mnt/at-once" || fail "$what: no room right after an unlink"

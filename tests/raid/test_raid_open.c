@@ -197,6 +197,21 @@ static void only_empty_directories_are_taken(void **state)
 	crash_disk_free(d);
 }
 
+static void a_shard_needs_room_for_its_metadata(void **state)
+{
+	struct crash_disk *d = crash_disk_new(3, 1);
+	struct volume v;
+
+	(void)state;
+	crash_capacity(d, 1, 16 * MIB);
+	volume_init(&v, d, 3, 5);
+	refused_late(&v, -ENOSPC,
+		     "/crash-disk/1 is on a file system of 16 MiB; give one of 32 MiB or more");
+	crash_capacity(d, 1, 64 * MIB);
+	volume_must_work(&v);
+	crash_disk_free(d);
+}
+
 /* The power goes at every step of making a volume: it can be made anew, or is there; never is something refused that
  * was not clearly said. */
 static void making_survives_a_crash_at_every_step(void **state)
@@ -748,6 +763,7 @@ int main(void)
 		cmocka_unit_test(shards_may_come_in_any_order),
 		cmocka_unit_test(impossible_wishes_are_refused),
 		cmocka_unit_test(only_empty_directories_are_taken),
+		cmocka_unit_test(a_shard_needs_room_for_its_metadata),
 		cmocka_unit_test(making_survives_a_crash_at_every_step),
 		cmocka_unit_test(making_fails_with_each_call_and_can_be_repeated),
 		cmocka_unit_test(half_made_volume_is_told_from_another),
