@@ -35,7 +35,7 @@ make_corpus()
 	local to=$work/corpus
 
 	mkdir "$to"
-	"$SRC_DIR/scripts/samples" "$SRC_DIR/.deps/samples" || skip "no samples to work on"
+	"$SRC_DIR/scripts/samples" "$SRC_DIR/.deps/samples" >&2 || skip "no samples to work on"
 	cp "$SRC_DIR/.deps/samples"/*.npy "$to/"
 	cp "$MATFS" /usr/bin/bash "$to/"
 	cp -r "$SRC_DIR/raid" "$to/sources"
