@@ -18,9 +18,10 @@
 #include "conf/log.h"
 #include "fs/arena.h"
 
-#define BUCKETS	  1024
-#define SHARD_LEN (32 * MIB) /* of arena, at least: eight of the largest extents */
-#define PARTS_MAX 16
+#define BUCKETS	   1024
+#define SHARD_LEN  (32 * MIB) /* of arena, at least: eight of the largest extents */
+#define PARTS_MAX  16
+#define SPENT_KEPT 2 /* spent entries that a part keeps */
 
 enum entry_state {
 	ENTRY_LOADING,
@@ -36,6 +37,7 @@ struct cache_entry {
 	uint8_t *bytes;
 	bool own; /* bytes are the heap's, not the arena's */
 	bool hashed;
+	bool spent; /* in part.spent */
 	struct cache_entry *hash_next;
 	struct cache_entry *newer, *older; /* in the LRU list */
 };
@@ -46,6 +48,8 @@ struct part {
 	struct arena *arena;
 	struct cache_entry *bucket[BUCKETS];
 	struct cache_entry lru; /* a ring: lru.newer is the oldest, lru.older the newest */
+	struct cache_entry *spent[SPENT_KEPT]; /* in the LRU list, too; NULL: none */
+	unsigned next_spent;
 	uint64_t nr, nr_hits, nr_misses, nr_evicted;
 };
 
@@ -93,8 +97,19 @@ int cache_new(uint64_t len, struct cache **out)
 	return err;
 }
 
-static void lru_del(struct cache_entry *e)
+/* Somebody wants it after all, or it goes. */
+static void spent_forget(struct part *p, struct cache_entry *e)
 {
+	for (unsigned i = 0; e->spent && i < SPENT_KEPT; i++) {
+		if (p->spent[i] == e)
+			p->spent[i] = NULL;
+	}
+	e->spent = false;
+}
+
+static void lru_del(struct part *p, struct cache_entry *e)
+{
+	spent_forget(p, e);
 	if (!e->newer)
 		return;
 	e->newer->older = e->older;
@@ -138,7 +153,7 @@ void cache_free(struct cache *c)
 		while (p->lru.newer != &p->lru) {
 			struct cache_entry *e = p->lru.newer;
 
-			lru_del(e);
+			lru_del(p, e);
 			entry_unhash(p, e);
 			entry_free(p, e);
 		}
@@ -155,7 +170,7 @@ static bool evict_oldest(struct part *p)
 
 	if (e == &p->lru)
 		return false;
-	lru_del(e);
+	lru_del(p, e);
 	entry_unhash(p, e);
 	entry_free(p, e);
 	p->nr_evicted++;
@@ -230,7 +245,7 @@ int cache_get(struct fs *fs, const struct extent *x, bool memory_only, struct ca
 	e = *entry_slot(p, x->gen);
 	if (e && (e->state == ENTRY_READY || !memory_only)) {
 		p->nr_hits++;
-		lru_del(e);
+		lru_del(p, e);
 		e->nr_pins++;
 		while (e->state == ENTRY_LOADING)
 			cond_wait(&p->loaded, &p->lock);
@@ -272,6 +287,27 @@ void cache_put(struct cache *c, struct cache_entry *e)
 
 	lock_take(&p->lock);
 	entry_unpin(p, e);
+	lock_release(&p->lock);
+}
+
+void cache_put_spent(struct cache *c, struct cache_entry *e)
+{
+	struct part *p = cache_part(c, e->gen);
+	struct cache_entry *old = NULL;
+
+	lock_take(&p->lock);
+	if (e->nr_pins == 1 && e->hashed && !e->own && !e->err) {
+		old = p->spent[p->next_spent];
+		p->spent[p->next_spent] = e;
+		p->next_spent = (p->next_spent + 1) % SPENT_KEPT;
+		e->spent = true;
+	}
+	entry_unpin(p, e);
+	if (old) {
+		lru_del(p, old);
+		entry_unhash(p, old);
+		entry_free(p, old);
+	}
 	lock_release(&p->lock);
 }
 

@@ -17,6 +17,9 @@ void cache_free(struct cache *c);
  * @memory_only: -EAGAIN instead of reading. -EIO, -EBADMSG (also after repair), -ENOMEM. */
 int cache_get(struct fs *fs, const struct extent *e, bool memory_only, struct cache_entry **out);
 void cache_put(struct cache *c, struct cache_entry *entry);
+/* The same, by a sequential reader that is through with it: the kernel keeps its pages, so this memory is better used
+ * for what comes next. It goes after a few more of its kind, as requests may overtake each other a little. */
+void cache_put_spent(struct cache *c, struct cache_entry *entry);
 const uint8_t *cache_bytes(const struct cache_entry *entry);
 /* It is here, or on its way. */
 bool cache_has(struct cache *c, uint64_t gen);

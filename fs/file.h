@@ -14,7 +14,9 @@ struct file_read {
 	unsigned nr;
 	size_t len;
 	void *pin[FILE_PIECES]; /* cache entries */
+	bool ends[FILE_PIECES]; /* the piece of this entry reaches its end */
 	unsigned nr_pins;
+	bool stream;	  /* the caller's to set: a sequential reader, through with what ends */
 	uint8_t *scratch; /* heap */
 };
 

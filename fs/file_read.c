@@ -201,6 +201,7 @@ static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 			cache_put(fs->cache, e);
 			continue;
 		}
+		out->ends[out->nr_pins] = p->skip + p->len == p->extent.owner.raw_len;
 		out->pin[out->nr_pins++] = e;
 		out->iov[out->nr++] = (struct iovec){(void *)from, p->len};
 	}
@@ -252,8 +253,12 @@ int file_read(struct inode *in, uint64_t off, size_t len, bool memory_only, stru
 
 void file_read_done(struct fs *fs, struct file_read *r)
 {
-	for (unsigned i = 0; i < r->nr_pins; i++)
-		cache_put(fs->cache, r->pin[i]);
+	for (unsigned i = 0; i < r->nr_pins; i++) {
+		if (r->stream && r->ends[i])
+			cache_put_spent(fs->cache, r->pin[i]);
+		else
+			cache_put(fs->cache, r->pin[i]);
+	}
 	free(r->scratch);
 	*r = (struct file_read){.nr = 0};
 }

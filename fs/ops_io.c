@@ -12,6 +12,8 @@
 /* Extents ahead of a sequential reader; a part of the cache at most, so that several readers have room. */
 #define AHEAD_EXTENTS 8
 #define AHEAD_CACHE   8
+/* Reads in a row that make a stream. */
+#define STREAM_RUN 8
 
 /* ---- read ---- */
 
@@ -22,12 +24,13 @@ struct read_job {
 	struct inode *in; /* referenced */
 	uint64_t off;
 	size_t len;
-	bool noatime;
+	bool noatime, stream;
 	uint64_t since_ns;
 };
 
-static void reply_read(fuse_req_t req, struct fs *fs, struct file_read *r)
+static void reply_read(fuse_req_t req, struct fs *fs, struct file_read *r, bool stream)
 {
+	r->stream = stream;
 	if (r->nr == 1)
 		fuse_reply_buf(req, r->iov[0].iov_base, r->iov[0].iov_len);
 	else
@@ -46,7 +49,7 @@ static void read_job(struct job *job)
 	if (err)
 		fuse_reply_err(j->req, -err);
 	else
-		reply_read(j->req, o->fs, &r);
+		reply_read(j->req, o->fs, &r, j->stream);
 	ops_took(o, OPS_read, j->since_ns);
 	inode_put(j->in);
 	free(j);
@@ -55,7 +58,8 @@ static void read_job(struct job *job)
 
 /* Reads are independent of each other, so any worker will do: one file's are then on all shards at once. (16 random
  * reads of 4 KiB in flight, one file, shards in RAM, two busy cores: 3200 a second; on the inode's home worker, 2200.) */
-static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len, bool noatime)
+static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len, bool noatime,
+		      bool stream)
 {
 	struct read_job *j = malloc(sizeof(*j));
 
@@ -69,6 +73,7 @@ static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len
 		.off = off,
 		.len = len,
 		.noatime = noatime,
+		.stream = stream,
 		.since_ns = mono_ns(),
 	};
 	atomic_fetch_add(&j->ops->nr_later, 1);
@@ -80,6 +85,7 @@ static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len
 struct ahead {
 	struct inode *in; /* NULL: nothing; else referenced */
 	uint64_t from, n;
+	bool stream; /* this reader goes on and on, and the kernel keeps what it gets */
 };
 
 static struct ahead ahead_of(struct ops_file *f, uint64_t off, size_t len)
@@ -93,6 +99,7 @@ static struct ahead ahead_of(struct ops_file *f, uint64_t off, size_t len)
 	lock_take(&f->lock);
 	if (readahead_step(&f->ahead, off, len, unit, window, &a.from, &a.n))
 		a.in = inode_ref(f->in);
+	a.stream = f->ahead.run >= STREAM_RUN;
 	lock_release(&f->lock);
 	return a;
 }
@@ -118,11 +125,13 @@ int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_
 	if (!f->in)
 		return ops_stats_read(req, f, len, off);
 	ahead = ahead_of(f, (uint64_t)off, len);
+	/* With O_DIRECT the kernel keeps nothing. */
+	ahead.stream = ahead.stream && !(fi->flags & O_DIRECT);
 	err = noatime ? -EAGAIN : file_read(f->in, (uint64_t)off, len, true, &r);
 	if (err == -EAGAIN)
-		err = read_later(req, f->in, (uint64_t)off, len, noatime);
+		err = read_later(req, f->in, (uint64_t)off, len, noatime, ahead.stream);
 	else if (!err)
-		reply_read(req, f->in->fs, &r);
+		reply_read(req, f->in->fs, &r, ahead.stream);
 	ahead_start(&ahead);
 	return err;
 }
