@@ -17,7 +17,7 @@ static void assert_absolute(const char *path, const char *want)
 {
 	char *got = NULL;
 
-	assert_int_equal(path_absolute(path, "/home/anna/", "/work", &got), 0);
+	assert_int_equal(path_absolute(path, "/home/anna/", "/here", &got), 0);
 	assert_string_equal(got, want);
 	free(got);
 }
@@ -34,14 +34,14 @@ static void paths_become_absolute(void **state)
 	assert_absolute("/./.", "/");
 	assert_absolute("/a/../b", "/a/../b");
 	assert_absolute("/.a/..b/c.", "/.a/..b/c.");
-	assert_absolute("a", "/work/a");
-	assert_absolute(".", "/work");
-	assert_absolute("./a", "/work/a");
-	assert_absolute("..", "/work/..");
+	assert_absolute("a", "/here/a");
+	assert_absolute(".", "/here");
+	assert_absolute("./a", "/here/a");
+	assert_absolute("..", "/here/..");
 	assert_absolute("~", "/home/anna");
 	assert_absolute("~/", "/home/anna");
 	assert_absolute("~/a b", "/home/anna/a b");
-	assert_absolute("~bob", "/work/~bob");
+	assert_absolute("~bob", "/here/~bob");
 	assert_absolute("/~/a", "/~/a");
 }
 

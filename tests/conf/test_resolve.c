@@ -36,7 +36,7 @@ static int fixture_setup(void **state)
 	snprintf(f->user_file, sizeof(f->user_file), "%s/matfs/matfs.conf", f->dir);
 	snprintf(f->system_file, sizeof(f->system_file), "%s/system.conf", f->dir);
 	f->env = (struct env){
-		.cwd = strdup("/work"),
+		.cwd = strdup("/here"),
 		.home = strdup("/home/anna"),
 		.config_home = strdup(f->dir),
 		.system_file = strdup(f->system_file),
@@ -257,7 +257,7 @@ static void every_name_sets_its_field(void **state)
 	assert_int_equal(c->raid, 6);
 	assert_int_equal(c->nr_shards, 3);
 	assert_string_equal(c->shards[0], "/a");
-	assert_string_equal(c->shards[2], "/work/rel");
+	assert_string_equal(c->shards[2], "/here/rel");
 	assert_false(c->default_shards);
 	assert_int_equal(c->copies, 3);
 	assert_int_equal(c->extent, 512 * KIB);
@@ -487,7 +487,7 @@ static void a_source_names_the_shards(void **state)
 	assert_int_equal(LOAD(f, (char[]){"/a:b"}, (char[]){"/mnt/mat"}), 0);
 	assert_int_equal(f->conf->nr_shards, 2);
 	assert_string_equal(f->conf->shards[0], "/a");
-	assert_string_equal(f->conf->shards[1], "/work/b");
+	assert_string_equal(f->conf->shards[1], "/here/b");
 	assert_false(f->conf->default_shards);
 	assert_true(has_fuse_opt(f->conf, "fsname=/a:b"));
 	assert_int_equal(LOAD(f, (char[]){"none"}, (char[]){"/mnt/mat"}), 0);
@@ -519,7 +519,7 @@ static void mountpoints_become_absolute(void **state)
 	char link[160], target[160];
 
 	assert_int_equal(LOAD(f, (char[]){"nowhere//./mat/"}), 0);
-	assert_string_equal(f->conf->mountpoint, "/work/nowhere/mat");
+	assert_string_equal(f->conf->mountpoint, "/here/nowhere/mat");
 	snprintf(link, sizeof(link), "%s/link", f->dir);
 	snprintf(target, sizeof(target), "%s/matfs", f->dir);
 	assert_int_equal(symlink("matfs", link), 0);
@@ -712,7 +712,7 @@ static void the_command_line_is_refused(void **state)
 	assert_int_equal(LOAD(f, (char[]){"/m"}, (char[]){"--raid=5"}), -EINVAL);
 	assert_why(f, "'--raid=5': unknown flag; allowed: -o", "settings go after -o");
 	assert_int_equal(LOAD(f, (char[]){"--"}, (char[]){"-m"}), 0);
-	assert_string_equal(f->conf->mountpoint, "/work/-m");
+	assert_string_equal(f->conf->mountpoint, "/here/-m");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
