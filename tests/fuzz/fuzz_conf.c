@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	char prog[] = "matfs", mountpoint[] = "/mnt/mat", o[] = "-o";
 	/* Last, so that no other conf= counts. */
 	char *argv[] = {prog, mountpoint, o, line, o, fuzz_conf, NULL};
-	char cwd[] = "/work", home[] = "/home/anna", system_dir[] = "/var/lib/matfs",
+	char cwd[] = "/here", home[] = "/home/anna", system_dir[] = "/var/lib/matfs",
 	     none[] = "/none";
 	const struct env env = {
 		.cwd = cwd,
