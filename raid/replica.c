@@ -307,8 +307,9 @@ static int align_shard(struct raid *r, unsigned idx, uint8_t **buf, size_t *cap)
 	if (!err && nr_healed) {
 		atomic_fetch_add(&r->shard[idx].nr_wrong, nr_healed);
 		atomic_fetch_add(&r->shard[idx].nr_repaired, nr_healed);
-		log_warn("shard %u (%s): %llu damaged batches of the log were replaced from the "
-			 "other shards",
+		/* One that was away lacks what it missed; the log does not tell that from damage. */
+		log_warn("shard %u (%s): %llu batches of the log were missing or damaged and were "
+			 "copied from the other shards",
 			 idx, r->shard[idx].path, (unsigned long long)nr_healed);
 	}
 	return err;
