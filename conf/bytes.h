@@ -71,12 +71,12 @@ struct rbuf {
 
 static inline struct wbuf wbuf_init(void *p, size_t len)
 {
-	return (struct wbuf){ .p = p, .len = len };
+	return (struct wbuf){.p = p, .len = len};
 }
 
 static inline struct rbuf rbuf_init(const void *p, size_t len)
 {
-	return (struct rbuf){ .p = p, .len = len };
+	return (struct rbuf){.p = p, .len = len};
 }
 
 /* NULL, and bad, when there is no room. */

@@ -84,8 +84,8 @@ void cond_wait(struct cond *c, struct lock *l)
 
 int cond_wait_until(struct cond *c, struct lock *l, uint64_t deadline_ns)
 {
-	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000ULL),
-			       .tv_nsec = (long)(deadline_ns % 1000000000ULL) };
+	struct timespec ts = {.tv_sec = (time_t)(deadline_ns / 1000000000ULL),
+			      .tv_nsec = (long)(deadline_ns % 1000000000ULL)};
 	int err = pthread_cond_timedwait(&c->c, &l->m, &ts);
 
 	assert(err == 0 || err == ETIMEDOUT);

@@ -10,13 +10,13 @@
 #include "conf/base.h"
 #include "conf/lock.h"
 
-#define LINE_LEN  512
+#define LINE_LEN   512
 #define RING_LINES 64
 
 /* The one piece of state that hangs off a file: a process has one stderr. */
 static atomic_int log_level = LOG_LEVEL_NOTE;
 static atomic_bool log_syslog;
-static struct lock ring_lock = { PTHREAD_MUTEX_INITIALIZER };
+static struct lock ring_lock = {PTHREAD_MUTEX_INITIALIZER};
 static char ring[RING_LINES][LINE_LEN]; /* guarded by ring_lock */
 static unsigned ring_next;		/* guarded by ring_lock; lines ever written */
 

@@ -48,8 +48,9 @@ struct commit {
 		open_txg; /* changed with txg_gate held exclusively, in a write transaction */
 	struct record_buf open, closing;	     /* guarded by the index's write transaction */
 	struct freed_list open_freed, closing_freed; /* guarded by the index's write transaction */
-	struct refer refer; /* guarded by the index's write transaction */
-	atomic_bool unflushed; /* set by the freeze, cleared when the closed group's data is written */
+	struct refer refer;			     /* guarded by the index's write transaction */
+	atomic_bool
+		unflushed; /* set by the freeze, cleared when the closed group's data is written */
 	atomic_uint_fast64_t ceiling_ino, ceiling_gen; /* of the last durable batch */
 	struct gate readers;
 

@@ -33,14 +33,14 @@ struct window {
 	uint64_t start;	     /* file offset, aligned to the extent length */
 	uint64_t txg;
 	_Atomic enum window_state state; /* set under inode->lock; looked at without it, too */
-	uint32_t base, cap;	 /* buf holds bytes [start + base, start + base + cap) */
-	uint8_t *buf;		 /* of the pool, or the heap; NULL when cap is 0 */
-	bool heap;		 /* while it is written, when the pool has nothing left */
+	uint32_t base, cap;		 /* buf holds bytes [start + base, start + base + cap) */
+	uint8_t *buf;			 /* of the pool, or the heap; NULL when cap is 0 */
+	bool heap;			 /* while it is written, when the pool has nothing left */
 	unsigned nr;
 	/* one more than it takes: inline bytes that are written with it */
 	struct window_range
 		range[WINDOW_RANGES + 1]; /* sorted, apart; guarded by inode->lock while DIRTY */
-	uint64_t reserved;	      /* by raid_reserve() */
+	uint64_t reserved;		  /* by raid_reserve() */
 	struct window *list_prev,
 		*list_next; /* all windows, oldest first; guarded by writeback->lock */
 	bool listed;

@@ -20,9 +20,10 @@
 struct store_ops;
 struct raid;
 
-#define RAID_UUID_LEN	16
+#define RAID_UUID_LEN	 16
 #define STRIPE_WIDTH_MAX 16 /* chunks of a stripe, data and parity */
-#define RAID_STRIPE_MAX	((size_t)(4 * MIB + 4096)) /* stored bytes of a stripe: the longest extent and its head */
+#define RAID_STRIPE_MAX                                                                            \
+	((size_t)(4 * MIB + 4096)) /* stored bytes of a stripe: the longest extent and its head */
 
 /* What never changes after the volume was made. */
 struct raid_geometry {
@@ -39,14 +40,15 @@ struct raid_params {
 	const struct store_ops *ops;
 	const char *const *paths; /* absolute, one a shard, in any order on later opens */
 	unsigned nr_paths;
-	struct raid_geometry want; /* level or extent_len 0xff/0: whatever the volume has, or the default on create:
+	struct raid_geometry
+		want; /* level or extent_len 0xff/0: whatever the volume has, or the default on create:
 				      level 5 with >= 3 shards, 1 with 2, 0 with 1; extent 1 MiB; nr_shards ignored */
-	const char *mountpoint;	   /* for the nesting check; may be NULL */
-	unsigned wait_s;	   /* how long to wait for missing shards */
-	bool create;		   /* make a volume when every directory is empty */
-	bool degraded;		   /* go on with shards missing when redundancy suffices */
-	bool salvage;		   /* go on with whatever is there; read-only always */
-	bool rdonly;		   /* change nothing on the shards; lock shared */
+	const char *mountpoint; /* for the nesting check; may be NULL */
+	unsigned wait_s;	/* how long to wait for missing shards */
+	bool create;		/* make a volume when every directory is empty */
+	bool degraded;		/* go on with shards missing when redundancy suffices */
+	bool salvage;		/* go on with whatever is there; read-only always */
+	bool rdonly;		/* change nothing on the shards; lock shared */
 };
 #define RAID_LEVEL_ANY 0xff
 
@@ -84,9 +86,9 @@ struct chunk_loc {
 };
 
 struct stripe_loc {
-	uint8_t k;	    /* data chunks: 1.. */
-	uint8_t m;	    /* parity chunks or further copies */
-	uint32_t len;	    /* stored bytes, all data chunks together */
+	uint8_t k;				  /* data chunks: 1.. */
+	uint8_t m;				  /* parity chunks or further copies */
+	uint32_t len;				  /* stored bytes, all data chunks together */
 	struct chunk_loc chunk[STRIPE_WIDTH_MAX]; /* k data in order, then m parity */
 };
 
@@ -100,17 +102,18 @@ uint64_t stripe_loc_bytes(const struct stripe_loc *loc);
 /* Write the bytes of @iov (together 1 to RAID_STRIPE_MAX) as one stripe, on shards chosen now. Durable after the next
  * raid_sync(). A shard that fails under way is voted out and the stripe written anew on the rest.
  * -ENOSPC, -EIO (too few shards left), -EROFS, -ENOMEM. Blocks. */
-int raid_write(struct raid *r, const struct stripe_owner *owner, const struct iovec *iov, unsigned nr_iov,
-	       struct stripe_loc *out);
+int raid_write(struct raid *r, const struct stripe_owner *owner, const struct iovec *iov,
+	       unsigned nr_iov, struct stripe_loc *out);
 
 /* Read a stripe's @loc->len bytes into @buf. Every chunk used is verified against its head and @owner (ino, file_off
  * and gen); a missing or wrong one is rebuilt from the others, and a wrong one on an online shard is rewritten in
  * place and counted. -EIO: fewer than k good chunks; one log line says which. Blocks. */
-int raid_read(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc, uint8_t *buf);
+int raid_read(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
+	      uint8_t *buf);
 
 /* Verify every chunk of a stripe, parity too, repairing what is wrong (unless read-only). @bad, @repaired are added to. */
-int raid_verify(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc, unsigned *bad,
-		unsigned *repaired);
+int raid_verify(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
+		unsigned *bad, unsigned *repaired);
 
 /* What raid_write() returned before this call is on disk when it returns. -EIO: too few shards left. */
 int raid_sync(struct raid *r);
@@ -132,9 +135,11 @@ int raid_reconcile_end(struct reconcile *rc, bool apply, uint64_t *freed_bytes);
 /* ---- space ---- */
 
 struct raid_space {
-	uint64_t total;	      /* bytes a user could store were the volume empty, after parity at the present width */
-	uint64_t avail;	      /* bytes a user can still store: incompressible, in full extents, before -ENOSPC */
-	uint64_t used;	      /* bytes of live chunks on shards */
+	uint64_t
+		total; /* bytes a user could store were the volume empty, after parity at the present width */
+	uint64_t
+		avail; /* bytes a user can still store: incompressible, in full extents, before -ENOSPC */
+	uint64_t used; /* bytes of live chunks on shards */
 };
 int raid_space(struct raid *r, struct raid_space *out);
 
@@ -166,7 +171,8 @@ int raid_log_append(struct raid *r, const struct iovec *iov, unsigned nr_iov, ui
 int raid_log_replay(struct raid *r, uint64_t from,
 		    int (*fn)(void *arg, uint64_t seq, const uint8_t *data, size_t len), void *arg);
 
-uint64_t raid_log_next(const struct raid *r);  /* the sequence number of the next append, or less than it */
+uint64_t
+raid_log_next(const struct raid *r); /* the sequence number of the next append, or less than it */
 uint64_t raid_log_bytes(const struct raid *r); /* held by log files on one shard */
 
 /* ---- checkpoints: a full image, on every shard, that replaces the log before a sequence number ---- */
@@ -187,8 +193,8 @@ void raid_checkpoint_abort(struct checkpoint *c);
 
 /* Read the newest good image (an older one when the newest is bad on every shard): first *seq is set, then @fn gets
  * its bytes in pieces. -ENOENT: the volume has none yet. -EBADMSG: there are some, none is good. */
-int raid_checkpoint_read(struct raid *r, uint64_t *seq, int (*fn)(void *arg, const uint8_t *data, size_t len),
-			 void *arg);
+int raid_checkpoint_read(struct raid *r, uint64_t *seq,
+			 int (*fn)(void *arg, const uint8_t *data, size_t len), void *arg);
 
 /* ---- state, for `.stats` and matfsctl ---- */
 
@@ -203,7 +209,7 @@ extern const char *const shard_state_name[];
 struct shard_stat {
 	const char *path; /* NULL when missing; the raid's */
 	enum shard_state state;
-	uint64_t used;	   /* bytes of live chunks */
+	uint64_t used; /* bytes of live chunks */
 	uint64_t nr_reads, read_bytes;
 	uint64_t nr_writes, write_bytes;
 	uint64_t nr_errors; /* I/O errors */
@@ -214,9 +220,9 @@ struct shard_stat {
 
 struct raid_stat {
 	uint64_t epoch;
-	uint64_t members;  /* mask of the shards of the epoch */
-	unsigned nr_lost;  /* shards of the volume that are not members */
-	bool redundant;	   /* new stripes get their full parity */
+	uint64_t members;   /* mask of the shards of the epoch */
+	unsigned nr_lost;   /* shards of the volume that are not members */
+	bool redundant;	    /* new stripes get their full parity */
 	const char *engine; /* the store's name */
 	uint64_t log_seq, log_bytes, nr_batches, checkpoint_seq, nr_checkpoints;
 	uint64_t nr_rebuilt; /* chunks reconstructed in reads */
@@ -243,7 +249,7 @@ struct chunk_found {
 int raid_dig(const struct store_ops *ops, const char *path,
 	     int (*fn)(void *arg, const struct chunk_found *c), void *arg);
 /* Join at least k of a stripe's chunks: @payload[idx] NULL where missing. Writes @stripe_len bytes to @buf. */
-int raid_join(unsigned k, unsigned m, const uint8_t *const payload[], size_t payload_len, uint32_t stripe_len,
-	      uint8_t *buf);
+int raid_join(unsigned k, unsigned m, const uint8_t *const payload[], size_t payload_len,
+	      uint32_t stripe_len, uint8_t *buf);
 
 #endif

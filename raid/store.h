@@ -33,7 +33,7 @@ struct store_io {
 	const struct iovec *iov; /* not for STORE_SYNC */
 	unsigned nr_iov;
 	uint64_t off; /* bytes */
-	int res;      /* out: 0 or a negative errno. A short write is -EIO; a read past the end of file is -ENODATA. */
+	int res; /* out: 0 or a negative errno. A short write is -EIO; a read past the end of file is -ENODATA. */
 };
 
 struct store_space {
@@ -61,7 +61,8 @@ struct store_ops {
 
 	/* Open the directory at @path, which must exist; with @rdonly nothing in it will be changed.
 	 * -ENOENT, -ENOTDIR, -EACCES, ... */
-	int (*attach)(const struct store_ops *ops, const char *path, bool rdonly, struct store **out);
+	int (*attach)(const struct store_ops *ops, const char *path, bool rdonly,
+		      struct store **out);
 	/* Every file of it is closed already. Drops the lock. */
 	void (*detach)(struct store *s);
 
@@ -75,7 +76,8 @@ struct store_ops {
 	 * @owner  text to leave for the one who is refused; of an exclusive lock only
 	 * @other  gets the present owner's text on -EBUSY, one printable line, maybe empty; @other_len bytes,
 	 *         NUL-terminated */
-	int (*lock)(struct store *s, bool exclusive, const char *owner, char *other, size_t other_len);
+	int (*lock)(struct store *s, bool exclusive, const char *owner, char *other,
+		    size_t other_len);
 	int (*space)(struct store *s, struct store_space *out);
 
 	/* Names are relative to the directory and have at most one '/', "log/0000000000000001". */
@@ -87,7 +89,8 @@ struct store_ops {
 	int (*unlink)(struct store *s, const char *name);
 	int (*sync_dir)(struct store *s, const char *name); /* "" is the top */
 	/* Calls @fn for each entry but . and .. in no order; a non-zero return of it stops and is returned. */
-	int (*list)(struct store *s, const char *name, int (*fn)(void *arg, const char *entry), void *arg);
+	int (*list)(struct store *s, const char *name, int (*fn)(void *arg, const char *entry),
+		    void *arg);
 
 	int (*size)(struct store_file *f, uint64_t *out); /* bytes */
 	/* Make the range writable without -ENOSPC later, the size unchanged. -EOPNOTSUPP where it cannot be had. */

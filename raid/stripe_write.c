@@ -41,7 +41,8 @@ struct job {
 	struct stripe_loc loc;
 	uint8_t *parity; /* scratch: m payloads */
 	uint8_t *joined; /* scratch: the pieces as one */
-	uint8_t *whole;	 /* scratch: chunks as they stand on disk, for transfers past the page cache */
+	uint8_t *
+		whole; /* scratch: chunks as they stand on disk, for transfers past the page cache */
 	struct iovec joined_iov;
 	uint8_t head[STRIPE_WIDTH_MAX][CHUNK_HEAD_LEN];
 	struct iovec iov[STRIPE_WIDTH_MAX][NR_CHUNK_IOV];
