@@ -10,6 +10,7 @@
 
 #include "conf/base.h"
 #include "fs/commit.h"
+#include "fs/name.h"
 
 #define STRIPES 64
 #define BUCKETS 1024 /* of a stripe */
@@ -204,20 +205,39 @@ void inode_remember(struct inode *in, uint64_t n)
 	lock_release(&s->lock);
 }
 
+bool inode_known(struct inode *in)
+{
+	struct stripe *s = inode_stripe(in->fs->inodes, in->ino);
+	bool known;
+
+	lock_take(&s->lock);
+	known = in->nr_lookup != 0;
+	lock_release(&s->lock);
+	return known;
+}
+
 void inode_forget(struct fs *fs, uint64_t ino, uint64_t n)
 {
 	struct stripe *s = inode_stripe(fs->inodes, ino);
-	struct inode *in, *unused = NULL;
+	struct inode *in;
+	bool nameless;
 
 	lock_take(&s->lock);
 	in = *inode_slot(s, ino);
 	if (in) {
 		in->nr_lookup -= MIN(n, in->nr_lookup);
-		unused = inode_unused(s, in);
+		in->nr_ref++;
 	}
 	lock_release(&s->lock);
-	if (unused)
-		inode_free(unused);
+	if (!in)
+		return;
+	lock_take(&in->lock);
+	nameless = !in->attr.nlink && !in->gone && !in->nr_open;
+	lock_release(&in->lock);
+	/* An error leaves an orphan, for the next mount. */
+	if (nameless && !fs->rdonly)
+		name_reclaim(in);
+	inode_put(in);
 }
 
 void inode_attr(struct inode *in, struct attr *out)

@@ -50,9 +50,11 @@ int inode_new(struct fs *fs, uint64_t ino, const struct attr *a, struct inode **
 struct inode *inode_ref(struct inode *in);
 void inode_put(struct inode *in);
 
-/* The kernel learnt of it @n more times, or forgot it @n times. */
+/* The kernel learnt of it @n more times, or forgot it @n times. As long as it knows an inode it may open it, even when
+ * its last name has gone meanwhile: data and records stay until inode_known() is false and nobody has it open. */
 void inode_remember(struct inode *in, uint64_t n);
 void inode_forget(struct fs *fs, uint64_t ino, uint64_t n);
+bool inode_known(struct inode *in);
 
 /* Copy of the attributes. */
 void inode_attr(struct inode *in, struct attr *out);

@@ -96,7 +96,7 @@ static bool name_claim(struct inode *in)
 	bool mine;
 
 	lock_take(&in->lock);
-	mine = in->attr.nlink == 0 && in->nr_open == 0 && !in->gone;
+	mine = in->attr.nlink == 0 && in->nr_open == 0 && !in->gone && !inode_known(in);
 	if (mine)
 		in->gone = true;
 	lock_release(&in->lock);
@@ -150,7 +150,7 @@ static int name_reclaim_here(struct op *op, struct inode *in, struct attr *a, bo
 	int err = 0;
 
 	*done = false;
-	if (in->nr_open || in->windows)
+	if (in->nr_open || in->windows || inode_known(in))
 		return 0;
 	*done = true;
 	if (S_ISREG(a->mode))
