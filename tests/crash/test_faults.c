@@ -190,7 +190,8 @@ static void wrong_bits_are_mended(void **state)
 		trial_open(&t, false);
 		trial_right(&t);
 		raid_shard_stat(t.w.fs->raid, shard, &st);
-		must(st.nr_wrong > 0 && st.nr_repaired == st.nr_wrong);
+		/* Of copies one is read, and it may be the right one each time. */
+		must(st.nr_repaired == st.nr_wrong && (st.nr_wrong > 0 || levels[i] == 1));
 		must(fs_close(t.w.fs) == 0);
 		trial_end(&t);
 	}
