@@ -52,15 +52,20 @@ static int op_room(struct fs *fs)
 
 int op_begin_grow(struct op *op, struct fs *fs)
 {
-	int err = fs->rdonly ? -EROFS : op_room(fs);
+	struct raid_space space;
+	int err = op_room(fs);
 
 	/* What was freed comes back with a commit, and what was promised takes less once it is written. */
-	for (unsigned i = 0; err == -ENOSPC && i < 2; i++) {
-		err = commit_wait(fs, commit_open_txg(fs));
-		if (!err)
-			err = op_room(fs);
+	for (unsigned i = 0; err == -ENOSPC && i < 2 && !raid_readonly(fs->raid); i++) {
+		if (commit_wait(fs, commit_open_txg(fs)))
+			break;
+		err = op_room(fs);
 	}
-	return err ? err : op_begin(op, fs);
+	/* A promise may be refused for a moment, as when a shard has just left: only a volume that is full says so. */
+	if (err == -ENOSPC && !raid_space(fs->raid, &space) && space.avail >= MIB)
+		err = 0;
+	/* With too few shards left, that is what is wrong, not the room on them. */
+	return err == -ENOSPC && !raid_readonly(fs->raid) ? err : op_begin(op, fs);
 }
 
 int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg)

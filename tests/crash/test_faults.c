@@ -176,6 +176,8 @@ static void stale_shard_does_not_lead_back(void **state)
 
 static void wrong_bits_are_mended(void **state)
 {
+	uint64_t nr_wrong = 0;
+
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(levels); i++) {
 		struct shard_stat st;
@@ -190,11 +192,13 @@ static void wrong_bits_are_mended(void **state)
 		trial_open(&t, false);
 		trial_right(&t);
 		raid_shard_stat(t.w.fs->raid, shard, &st);
-		/* Of copies one is read, and it may be the right one each time. */
-		must(st.nr_repaired == st.nr_wrong && (st.nr_wrong > 0 || levels[i] == 1));
+		must(st.nr_repaired == st.nr_wrong);
+		nr_wrong += st.nr_wrong;
 		must(fs_close(t.w.fs) == 0);
 		trial_end(&t);
 	}
+	/* Some hit nothing that is read, or a copy that is not; not all of them. */
+	must(nr_wrong > 0);
 }
 
 /* Log and checkpoints are on every shard. */
