@@ -103,6 +103,16 @@ static bool write_has_privs(struct inode *in)
 	return has;
 }
 
+/* A promise may be refused for a moment though there is room, as when a shard has just left. */
+#define ROOM_TRIES (ENOSPC_TRIES + 25)
+
+static bool write_has_room(struct fs *fs, uint64_t len)
+{
+	struct raid_space space;
+
+	return !raid_space(fs->raid, &space) && space.avail >= len + 4 * MIB;
+}
+
 int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned nr_iov,
 	       bool drop_privs)
 {
@@ -134,6 +144,9 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 			err = 0;
 		} else if (err == -ENOSPC && full++ < ENOSPC_TRIES) {
 			err = commit_wait(fs, commit_open_txg(fs));
+		} else if (err == -ENOSPC && full < ROOM_TRIES && write_has_room(fs, len)) {
+			nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+			err = 0;
 		} else {
 			break;
 		}

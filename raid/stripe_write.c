@@ -221,6 +221,7 @@ static int choose(struct job *j, struct layout *out)
 {
 	struct layout_cand cand[SHARD_MAX];
 	struct raid *r = j->raid;
+	uint64_t online = atomic_load(&r->online);
 	unsigned m = space_parity(r);
 	unsigned k_max = space_k_max(r, m);
 	unsigned nr = space_cands(r, false, cand);
@@ -230,6 +231,9 @@ static int choose(struct job *j, struct layout *out)
 		return 0;
 	nr = space_cands(r, true, cand);
 	err = layout_choose(cand, nr, m, k_max, j->len, j->owner->gen, out);
+	/* A shard left between the looks: parity was reckoned with it, the room without. */
+	if (err && atomic_load(&r->online) != online)
+		return -EAGAIN;
 	if (err && !atomic_load(&r->online))
 		return -EIO;
 	return err;
