@@ -15,183 +15,173 @@
 
 #include <string.h>
 
-#include "conf/base.h"
+#include "codec/head_item.h"
+#include "codec/scan.h"
 #include "conf/bytes.h"
 
 #define NESTING_MAX 8 /* records within records; deeper ones have no answer */
 
-/* The text that is left. At the end it reads as NUL, which no rule accepts. */
-struct text {
-	const char *p;
-	const char *end;
+/* What the dictionary says. */
+struct dict {
+	struct head_array item;
+	bool typed;
+	bool shaped;
+	bool fortran;
+	uint64_t dims[HEAD_ITEM_AXES];
+	unsigned nr_dims;
 };
 
-static char peek(const struct text *t)
+/* Text of @nr_chars characters, or raw bytes. */
+static bool text_item(struct head_array *a, uint8_t width, uint64_t nr_chars, bool big)
 {
-	return t->p < t->end ? *t->p : '\0';
+	struct head_array number = {
+		.type = HEAD_OTHER, .width = width, .big_endian = big && width > 1};
+
+	return head_item_record(a, &number, width * nr_chars);
 }
 
-static void skip_space(struct text *t)
+/* What a type string such as "<f8" tells. */
+static bool plain_item(struct scan s, struct head_array *a)
 {
-	while (peek(t) == ' ' || peek(t) == '\n')
-		t->p++;
-}
-
-/* Take @c, and space around it, if it is next. */
-static bool take(struct text *t, char c)
-{
-	skip_space(t);
-	if (peek(t) != c || c == '\0')
-		return false;
-	t->p++;
-	skip_space(t);
-	return true;
-}
-
-/* Take a quoted string; what stands between the quotes goes to @s. Names may hold escaped
- * quotes. */
-static bool take_string(struct text *t, struct text *s)
-{
-	char quote;
-
-	skip_space(t);
-	quote = peek(t);
-	if (quote != '\'' && quote != '"')
-		return false;
-	t->p++;
-	s->p = t->p;
-	while (t->p < t->end && *t->p != quote)
-		t->p += *t->p == '\\' && t->end - t->p > 1 ? 2 : 1;
-	if (t->p >= t->end)
-		return false;
-	s->end = t->p;
-	t->p++;
-	skip_space(t);
-	return true;
-}
-
-/* Pass over one value: a string, a word or number, or a bracket with all it holds. */
-static bool skip_value(struct text *t)
-{
-	struct text ignored;
-	unsigned depth = 0;
-
-	skip_space(t);
-	if (t->p >= t->end)
-		return false;
-	do {
-		char c = peek(t);
-
-		if (c == '\'' || c == '"') {
-			if (!take_string(t, &ignored))
-				return false;
-			continue;
-		}
-		if (c == '(' || c == '[' || c == '{') {
-			depth++;
-		} else if (c == ')' || c == ']' || c == '}') {
-			if (depth == 0)
-				return true;
-			depth--;
-		} else if (c == ',' && depth == 0) {
-			return true;
-		}
-		t->p++;
-	} while (t->p < t->end && (depth || (peek(t) != ',' && peek(t) != '}' && peek(t) != ')')));
-	return depth == 0;
-}
-
-/* The width that a type string such as "<f8" tells; 0 when it tells none. */
-static uint8_t type_width(const struct text *s)
-{
-	const char *p = s->p;
+	bool big = scan_peek(&s) == '>';
+	uint64_t n = 0;
 	char kind;
-	unsigned long n = 0;
 
-	if (s->end - p < 3 || *p == '\0' || !strchr("<>|=", *p))
-		return 0;
-	kind = p[1];
-	for (p += 2; p < s->end && *p >= '0' && *p <= '9' && n < 1000000; p++)
-		n = n * 10 + (unsigned long)(*p - '0');
+	if (s.end - s.p < 3 || *s.p == '\0' || !strchr("<>|=", *s.p))
+		return false;
+	kind = s.p[1];
+	for (s.p += 2; !scan_done(&s) && *s.p >= '0' && *s.p <= '9' && n < 1000000; s.p++)
+		n = n * 10 + (uint64_t)(*s.p - '0');
 	/* Only times have more to say: <M8[ns]. */
-	if (n == 0 || (p != s->end && kind != 'M' && kind != 'm'))
-		return 0;
+	if (n == 0 || (!scan_done(&s) && kind != 'M' && kind != 'm'))
+		return false;
 	switch (kind) {
 	case 'S':
 	case 'a':
-		return 1;
+		return text_item(a, 1, n, big);
 	case 'U':
-		return 4;
-	case 'c':
-		n /= 2;
-		break;
+		return text_item(a, 4, n, big);
+	case 'V':
+		/* The small floats of machine learning, which numpy does not know. */
+		return n <= 2 && head_item_number(a, HEAD_OTHER, n, big);
 	case 'b':
-	case 'i':
+		return n == 1 && head_item_number(a, HEAD_BOOL, n, big);
 	case 'u':
-	case 'f':
+		return head_item_number(a, HEAD_UINT, n, big);
+	case 'i':
 	case 'M':
 	case 'm':
-		break;
+		return head_item_number(a, HEAD_INT, n, big);
+	case 'f':
+		return head_item_number(a, HEAD_FLOAT, n, big);
+	case 'c':
+		return head_item_number(a, HEAD_COMPLEX, n, big);
 	default:
-		return 0;
+		return false;
 	}
-	return n == 1 || n == 2 || n == 4 || n == 8 ? (uint8_t)n : 0;
 }
 
-/* Take a type: a string, or a list of fields ('name', type) or ('name', type, shape). *@width is
- * the width of all fields so far, 0 before the first. */
-static bool take_type(struct text *t, unsigned depth, uint8_t *width)
+/* Take the shape of a field, (3, 3) or 3, and multiply @size by it. */
+static bool take_field_shape(struct scan *t, uint64_t *size)
 {
-	struct text s;
+	uint64_t dims[HEAD_ITEM_AXES];
+	unsigned nr = 1;
 
-	if (take_string(t, &s)) {
-		uint8_t w = type_width(&s);
-
-		if (w == 0 || (*width && *width != w))
+	if (!scan_number(t, &dims[0]) && !scan_numbers(t, dims, HEAD_ITEM_AXES, &nr))
+		return false;
+	for (unsigned i = 0; i < nr; i++) {
+		if (__builtin_mul_overflow(*size, dims[i], size))
 			return false;
-		*width = w;
+	}
+	return true;
+}
+
+static bool take_type(struct scan *t, unsigned depth, struct head_array *a);
+
+/* Take a list of fields, ('name', type) or ('name', type, shape). */
+static bool take_record(struct scan *t, unsigned depth, struct head_array *a)
+{
+	struct head_array all = {.width = 0};
+	uint64_t size = 0;
+
+	if (depth == NESTING_MAX || !scan_take(t, '['))
+		return false;
+	while (!scan_take(t, ']')) {
+		struct head_array field = {.width = 0};
+		uint64_t field_size;
+
+		if (!scan_take(t, '(') || !scan_value(t) || !scan_take(t, ',') ||
+		    !take_type(t, depth + 1, &field) || !head_item_join(&all, &field))
+			return false;
+		field_size = field.item;
+		if (scan_take(t, ',') && !take_field_shape(t, &field_size))
+			return false;
+		if (!scan_take(t, ')') || __builtin_add_overflow(size, field_size, &size))
+			return false;
+		scan_take(t, ',');
+	}
+	return head_item_record(a, &all, size);
+}
+
+static bool take_type(struct scan *t, unsigned depth, struct head_array *a)
+{
+	struct scan s;
+
+	return scan_string(t, &s) ? plain_item(s, a) : take_record(t, depth, a);
+}
+
+/* Take a value of which no more is wanted than what it is, if it is that. */
+static bool take_shape(struct scan *t, struct dict *d)
+{
+	struct scan from = *t;
+
+	if (scan_numbers(t, d->dims, HEAD_ITEM_AXES, &d->nr_dims)) {
+		d->shaped = true;
 		return true;
 	}
-	if (depth == NESTING_MAX || !take(t, '['))
-		return false;
-	while (!take(t, ']')) {
-		if (!take(t, '(') || !skip_value(t) || !take(t, ',') ||
-		    !take_type(t, depth + 1, width))
-			return false;
-		if (take(t, ',') && !skip_value(t))
-			return false;
-		if (!take(t, ')'))
-			return false;
-		take(t, ',');
-	}
-	return *width != 0;
+	*t = from;
+	return scan_value(t);
 }
 
-static bool parse_text(struct text *t, uint8_t *width)
+static bool take_order(struct scan *t, struct dict *d)
 {
-	struct text name;
+	struct scan word;
 
-	if (!take(t, '{'))
-		return false;
-	while (take_string(t, &name) && take(t, ':')) {
-		if (name.end - name.p == 5 && memcmp(name.p, "descr", 5) == 0)
-			return take_type(t, 0, width);
-		if (!skip_value(t) || !take(t, ','))
-			return false;
-	}
-	return false;
+	scan_word(t, &word);
+	d->fortran = scan_is(&word, "True");
+	return word.p < word.end;
 }
 
-bool npy_parse(const uint8_t *head, size_t len, struct npy *npy)
+/* Take what can be understood; true when the type is among it. */
+static bool take_dict(struct scan *t, struct dict *d)
+{
+	struct scan name;
+	bool ok = scan_take(t, '{');
+
+	while (ok && scan_string(t, &name) && scan_take(t, ':')) {
+		if (scan_is(&name, "descr"))
+			ok = d->typed = take_type(t, 0, &d->item);
+		else if (scan_is(&name, "shape"))
+			ok = take_shape(t, d);
+		else if (scan_is(&name, "fortran_order"))
+			ok = take_order(t, d);
+		else
+			ok = scan_value(t);
+		ok = ok && scan_take(t, ',');
+	}
+	return d->typed;
+}
+
+bool npy_find(const uint8_t *head, size_t len, struct head_array *a)
 {
 	static const uint8_t magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 	struct rbuf r = rbuf_init(head, len);
 	const uint8_t *p = rbuf_skip(&r, sizeof(magic));
+	struct dict d = {.typed = false};
 	const char *text;
-	struct text t;
+	struct scan t;
 	uint8_t major;
 	size_t text_len;
-	uint8_t width = 0;
 
 	if (!p || memcmp(p, magic, sizeof(magic)) != 0)
 		return false;
@@ -203,9 +193,21 @@ bool npy_parse(const uint8_t *head, size_t len, struct npy *npy)
 	text = (const char *)rbuf_skip(&r, text_len);
 	if (!text)
 		return false;
-	t = (struct text){text, text + text_len};
-	if (!parse_text(&t, &width))
+	t = (struct scan){text, text + text_len};
+	if (!take_dict(&t, &d))
 		return false;
-	*npy = (struct npy){.width = width, .data_off = r.pos};
+	if (!d.shaped || !head_item_shape(&d.item, r.pos, d.dims, d.nr_dims, d.fortran))
+		head_item_unshape(&d.item, r.pos, UINT64_MAX);
+	*a = d.item;
+	return true;
+}
+
+bool npy_parse(const uint8_t *head, size_t len, struct npy *npy)
+{
+	struct head_array a;
+
+	if (!npy_find(head, len, &a))
+		return false;
+	*npy = (struct npy){.width = a.width, .data_off = a.start};
 	return true;
 }

@@ -1,12 +1,10 @@
-/* The head of numpy's .npy files (versions 1 to 3): how wide a number is, and where the numbers
- * begin.
+/* The head of numpy's .npy files (versions 1 to 3): what the numbers are, where they begin, and
+ * their shape.
  * Threads: any. */
 #ifndef CODEC_NPY_H
 #define CODEC_NPY_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "codec/head.h"
 
 struct npy {
 	uint8_t width;	   /* bytes of one number: 1, 2, 4 or 8; half an item when it is complex */
@@ -15,7 +13,12 @@ struct npy {
 
 /* Parse the first @len bytes of a file, which must hold the whole head (numpy's are 128 bytes for
  * plain arrays). A record (structured dtype) tells a width when all its fields have the same.
- * Returns false, @npy untouched, for anything else: other files, cut heads, objects, odd widths. */
+ * @a  filled but for its kind; offsets are relative to @head. A shape that makes no sense leaves
+ *     the array without one, its end at UINT64_MAX
+ * Returns false, @a untouched, for anything else: other files, cut heads, objects, odd widths. */
+bool npy_find(const uint8_t *head, size_t len, struct head_array *a);
+
+/* The same, but width and first item only. */
 bool npy_parse(const uint8_t *head, size_t len, struct npy *npy);
 
 #endif

@@ -1,9 +1,9 @@
-/* The head of .npy files. */
+/* The heads of .npy files. */
 #include "tests/codec/codec_test.h"
 
-#include "codec/codec.h"
 #include "codec/npy.h"
 #include "conf/bytes.h"
+#include "tests/codec/head_check.h"
 
 #define HEAD_MAX 4096u
 
@@ -60,11 +60,12 @@ static void plain_types_tell_their_width(void **state)
 		{"'|i1'", 1},	  {"'|u1'", 1},	   {"'|b1'", 1},  {"'<i2'", 2},
 		{"'<u4'", 4},	  {"'=i8'", 8},	   {"'<c8'", 4},  {"'<c16'", 8},
 		{"'<M8[ns]'", 8}, {"'<m8[D]'", 8}, {"'<U12'", 4}, {"'|S5'", 1},
-		{"\"<f4\"", 4},	  {"'|O'", 0},	   {"'|V8'", 0},  {"'<f16'", 0},
-		{"'<c32'", 0},	  {"'<f3'", 0},	   {"'<f0'", 0},  {"'<f'", 0},
+		{"\"<f4\"", 4},	  {"'|O'", 0},	   {"'|V8'", 0},  {"'<f16'", 8},
+		{"'<c32'", 8},	  {"'<f3'", 0},	   {"'<f0'", 0},  {"'<f'", 0},
 		{"'f8'", 0},	  {"''", 0},	   {"'<f8x'", 0}, {"'<f99999999999'", 0},
-		{"'<i-8'", 0},	  {"None", 0},	   {"'<f8", 0},	  {"<f8", 0},
-		{"'<\\'8'", 0},	  {"(", 0},	   {"[", 0},	  {"{}", 0},
+		{"'|V2'", 2},	  {"'<c24'", 4},   {"'<f12'", 4}, {"'<i-8'", 0},
+		{"None", 0},	  {"'<f8", 0},	   {"<f8", 0},	  {"'<\\'8'", 0},
+		{"(", 0},	  {"[", 0},	   {"{}", 0},
 	};
 
 	(void)state;
@@ -201,21 +202,106 @@ static void damage_stays_inside(void **state)
 	}
 }
 
-static void codec_learns_from_it(void **state)
+/* What is told of the array whose dictionary this is. */
+static struct head_array array_of(const char *dict)
 {
-	struct codec_hint hint = {.skip = 9, .dull = 3};
+	struct head_array a = {.item = 0};
 	uint8_t head[HEAD_MAX];
-	size_t len =
-		head_make(head, 1, "{'descr': '<c16', 'fortran_order': False, 'shape': (2,), }");
+	size_t len = head_make(head, 1, dict);
+
+	if (!npy_find(head, len, &a))
+		fail_msg("%s", dict);
+	assert_int_equal(a.start, len);
+	assert_null(head_check_array(&a));
+	return a;
+}
+
+static void shapes_tell_rows_and_ends(void **state)
+{
+	struct head_array a;
 
 	(void)state;
-	assert_false(codec_learn(&hint, head, len - 1));
-	assert_int_equal(hint.skip, 9);
-	assert_true(codec_learn(&hint, head, sizeof(head)));
-	assert_int_equal(hint.width, 8);
-	assert_true(hint.told);
-	assert_int_equal(hint.data_off, len);
-	assert_int_equal(hint.skip, 0);
+	a = array_of("{'descr': '<f8', 'fortran_order': False, 'shape': (30, 40), }");
+	assert_int_equal(a.end - a.start, 30 * 40 * 8);
+	assert_int_equal(a.type, HEAD_FLOAT);
+	assert_int_equal(a.nr_dims, 2);
+	assert_int_equal(a.dim[0], 30);
+	assert_int_equal(a.pitch, 40 * 8);
+	assert_false(a.fortran || a.big_endian || a.record);
+	a = array_of("{'descr': '>c16', 'fortran_order': True, 'shape': (30, 40), }");
+	assert_true(a.fortran && a.big_endian);
+	assert_int_equal(a.pitch, 30 * 16);
+	assert_int_equal(a.group, 2);
+	a = array_of("{'descr': '|u1', 'fortran_order': False, 'shape': (30L, 40L, 3L), }");
+	assert_int_equal(a.pitch, 120);
+	assert_int_equal(a.group, 3);
+	a = array_of("{'shape': (), 'descr': '<f4'}");
+	assert_int_equal(a.end - a.start, 4);
+	a = array_of("{'descr': '<f4', 'shape': (0, 7)}");
+	assert_int_equal(a.end, a.start);
+}
+
+static void senseless_shapes_are_left_out(void **state)
+{
+	static const char *const shapes[] = {
+		"(-1,)",
+		"(1.5,)",
+		"(3 4)",
+		"(18446744073709551616,)",
+		"(18446744073709551615,)",
+		"(4294967296, 4294967296)",
+		"9",
+		"None",
+		"'3'",
+		"",
+		"(3",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		struct head_array a;
+		char text[200];
+
+		snprintf(text, sizeof(text), "{'descr': '<i2', 'shape': %s, }", shapes[i]);
+		a = array_of(text);
+		assert_int_equal(a.end, UINT64_MAX);
+		assert_int_equal(a.width, 2);
+		assert_int_equal(a.nr_dims, 0);
+	}
+}
+
+/* numpy has up to 64 axes. */
+static void many_axes_become_few(void **state)
+{
+	char text[500] = "{'descr': '<i2', 'shape': (5, 2, 3, ";
+	struct head_array a;
+
+	(void)state;
+	for (int i = 0; i < 17; i++)
+		strcat(text, "2, ");
+	strcat(text, "7), }");
+	a = array_of(text);
+	assert_int_equal(a.nr_dims, HEAD_DIMS);
+	assert_int_equal(a.dim[0], 5u * 2 * 3 << 11);
+	assert_int_equal(a.dim[7], 7);
+	assert_int_equal(a.pitch, 14);
+}
+
+static void records_tell_what_their_fields_are(void **state)
+{
+	struct head_array a;
+
+	(void)state;
+	a = array_of(
+		"{'descr': [('x', '<f4'), ('y', '<f4', (2,)), ('z', '<c8', 2)], 'shape': (9,)}");
+	assert_true(a.record);
+	assert_int_equal(a.item, 28);
+	assert_int_equal(a.group, 7);
+	assert_int_equal(a.type, HEAD_FLOAT);
+	assert_int_equal(a.end - a.start, 9 * 28);
+	a = array_of("{'descr': [('x', '<f4'), ('y', '<i4')], 'shape': (9, 8)}");
+	assert_int_equal(a.type, HEAD_OTHER);
+	assert_int_equal(a.pitch, 64);
 }
 
 int main(void)
@@ -228,7 +314,10 @@ int main(void)
 		cmocka_unit_test(cuts_and_other_files_have_no_answer),
 		cmocka_unit_test(lengths_are_not_trusted),
 		cmocka_unit_test(damage_stays_inside),
-		cmocka_unit_test(codec_learns_from_it),
+		cmocka_unit_test(shapes_tell_rows_and_ends),
+		cmocka_unit_test(senseless_shapes_are_left_out),
+		cmocka_unit_test(many_axes_become_few),
+		cmocka_unit_test(records_tell_what_their_fields_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
