@@ -1,319 +1,161 @@
-/* Choose how to store an extent, and do it.
+/* Encode an extent: choose.c says how, pack.c does it.
  *
- * The choice, first that fits:
- *   all bytes equal              one byte
- *   mode none                    raw, unseen
- *   hint: nothing lately shrank  raw after a glance, for `skip` extents
- *   the file's last search       its width, for a while
- *   else                         a search (probe.h)
- * and whatever comes out longer than probe_limit() is stored raw after all.
- *
- * The planes of an extent become one zstd frame each, in order. Their statistics differ, so they
- * should share no block, and libzstd passes over those that are noise at 5 GB/s. A frame costs 9 to
- * 12 bytes. The bytes before the first item go with the first plane, those after the last one with
- * the last. */
+ * At the lowest level the first choice is taken. Above, the best few filters are each tried on the
+ * whole extent, and of each plane the shorter of block.c's and libzstd's frames is kept; the shortest
+ * extent wins. What comes out longer than probe_limit() is stored raw after all. */
 #include "codec/codec.h"
 
 #include <errno.h>
-#include <string.h>
 
+#include "codec/choose.h"
+#include "codec/codec_file.h"
 #include "codec/codec_zstd.h"
-#include "codec/frame.h"
-#include "codec/npy.h"
-#include "codec/planes.h"
+#include "codec/pack.h"
 #include "codec/probe.h"
 #include "conf/base.h"
-
-/* A search costs up to a third of an extent's encoding. It is repeated after 1 extent, 2, 4, 8 and
- * then every 16, as long as it finds the same: the first extent of a file is not always like the
- * rest (topo_f32 of the corpus). */
-#define TRUST_MAX 4
-
-/* Extents stored with no search after one in vain: 1, 3, 7, 15, 31. Such a search takes as long as
- * storing one or two extents raw. */
-#define DULL_MAX 5
 
 /* Less than this is not looked at: what a frame adds is most of what it could save. */
 #define SHORT_LEN 64u
 
-/* How one extent is to be stored. */
-struct plan {
-	bool pays;
-	uint8_t width;
-	uint8_t phase;
+/* Filters that higher levels try on the whole extent. */
+#define TRIES_MAX 6u
+
+const char *const codec_encoder_name[CODEC_BY_NR] = {
+	[CODEC_BY_NONE] = "none",
+	[CODEC_BY_CPU] = "cpu",
+	[CODEC_BY_GPU] = "gpu",
+	[CODEC_BY_ZSTD] = "zstd",
 };
 
-/* The parts of the caller's scratch. */
-struct scratch {
-	uint8_t *planes; /* raw_len bytes */
-	uint8_t *packed; /* frames of all planes, and a page */
-	uint8_t *work;	 /* the search's */
+const char *const codec_why_name[CODEC_WHY_NR] = {
+	[CODEC_WHY_FILL] = "fill",	 [CODEC_WHY_MODE] = "mode",
+	[CODEC_WHY_SHORT] = "short",	 [CODEC_WHY_DULL] = "dull",
+	[CODEC_WHY_NOISE] = "noise",	 [CODEC_WHY_GAIN] = "gain",
+	[CODEC_WHY_NUMBERS] = "numbers", [CODEC_WHY_MATCHES] = "matches",
+	[CODEC_WHY_ASKED] = "asked",
 };
-
-static size_t packed_len(size_t raw_len)
-{
-	/* A bound of the parts is at most the bound of the whole, and what each part adds for
-	 * itself: libzstd's allowance for short input is 64 bytes, and no frame's head and blocks
-	 * are as long. */
-	return codec_zstd_bound(raw_len) + (size_t)PLANES_MAX * 128;
-}
-
-/* libzstd copies what does not compress with memcpy, whose `rep movsb` falls from 40 GB/s to 3 on
- * some processors (measured: AMD Zen, glibc 2.36) where the target is a few bytes ahead of the
- * source, modulo a page. As plane follows plane and frame follows frame, they would be just that.
- * So the frames begin half a page away. */
-#define PAGE_LEN 4096u
 
 size_t codec_scratch_len(size_t raw_len)
 {
-	return round_up(raw_len, 64) + round_up(packed_len(raw_len) + PAGE_LEN, 64) +
-	       probe_work_len(raw_len);
+	/* Two payloads: the best one so far and the one that is being made. */
+	return 2 * pack_room(raw_len);
 }
 
-static uint8_t *half_page_off(uint8_t *p, const uint8_t *src)
+/* Keep in @best what @c makes of the extent, if that is shorter. The scratch has room for two. */
+static int try_choice(struct codec_job *j, struct pack_work *w, const struct choice *c,
+		      struct packing *best)
 {
-	return p + (((uintptr_t)src + PAGE_LEN / 2 - (uintptr_t)p) & (PAGE_LEN - 1));
-}
-
-static struct scratch scratch_parts(uint8_t *p, size_t raw_len)
-{
-	uint8_t *packed = p + round_up(raw_len, 64);
-
-	return (struct scratch){p, packed, packed + round_up(packed_len(raw_len) + PAGE_LEN, 64)};
-}
-
-/* Bytes from @file_off to the next item. */
-static uint8_t phase_at(const struct codec_hint *hint, uint64_t file_off, unsigned w)
-{
-	return hint->told ? (uint8_t)((hint->data_off - file_off) % w) : 0;
-}
-
-/* Ask a sample, and remember the answer. */
-static int search(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off,
-		  const uint8_t *raw, size_t raw_len, uint8_t *work, struct plan *plan)
-{
-	unsigned widths = PROBE_ALL;
-	uint8_t phase = 0;
-	struct probe found = {.width = 1};
+	size_t room = pack_room(j->raw_len);
+	struct packing p = {.j = j, .w = w, .c = *c};
 	int err;
 
-	if (opts->mode == CODEC_ZSTD) {
-		widths = PROBE_WIDTH(1);
-	} else if (hint->told && planes_width_ok(hint->width)) {
-		/* Twice the width is for pairs: complex numbers, coordinates. */
-		widths = PROBE_WIDTH(1) | PROBE_WIDTH(hint->width) | PROBE_WIDTH(hint->width * 2);
-		phase = phase_at(hint, file_off, MIN(hint->width * 2, PLANES_MAX));
+	p.dst = best->dst == j->scratch ? j->scratch + room : j->scratch;
+	err = pack_extent(&p, MIN(best->len, probe_limit(j->raw_len)));
+	if (!err && p.len < best->len)
+		*best = p;
+	return err;
+}
+
+/* The shortest of the choices that are worth a try; one at the lowest level. Above it the plain bytes
+ * are among them: what a slow search for repetition finds there, the choice cannot foresee. */
+static int pack_best(struct codec_job *j, struct pack_work *w, const struct choices *c,
+		     struct packing *best)
+{
+	static const struct choice plain = {.filter = {.width = 1}};
+	bool slow = j->opts->level > CODEC_LEVEL_MIN;
+	unsigned tries = slow ? 1 + (unsigned)j->opts->level * TRIES_MAX / CODEC_LEVEL_MAX : 1;
+	int err = 0;
+
+	*best = (struct packing){.len = SIZE_MAX};
+	for (unsigned i = 0; i < MIN(tries, c->nr) && !err; i++) {
+		err = try_choice(j, w, &c->list[i], best);
+		slow &= pack_filters(&c->list[i].filter);
 	}
-	err = probe_search(raw, raw_len, widths, phase, work, &found);
+	return err || !slow ? err : try_choice(j, w, &plain, best);
+}
+
+/* This thread's memory: for packing, then for choosing. */
+static struct pack_work *work_get(uint8_t **choosing)
+{
+	size_t len = round_up(sizeof(struct pack_work), 64);
+	uint8_t *p = codec_zstd_buffer(len + choose_work_len());
+
+	*choosing = p ? p + len : NULL;
+	return (struct pack_work *)(void *)p;
+}
+
+static int encode_auto(struct codec_job *j)
+{
+	struct choices c;
+	struct packing best;
+	uint8_t *choosing;
+	struct pack_work *w = work_get(&choosing);
+	bool gain;
+	int err = w ? choose(j, choosing, &c) : -ENOMEM;
+
 	if (err)
 		return err;
-	hint->trust = found.width == hint->split ? (uint8_t)MIN(hint->trust + 1, TRUST_MAX) : 0;
-	hint->age = 0;
-	hint->split = found.width;
-	if (found.pays && !hint->told)
-		hint->width = found.width;
-	*plan = (struct plan){.pays = found.pays, .width = found.width};
-	plan->phase = phase & (found.width - 1u);
-	return 0;
-}
-
-/* The last search's answer, where it still holds. */
-static bool recall(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off,
-		   struct plan *plan)
-{
-	unsigned wait = 1u << MIN(hint->trust, TRUST_MAX);
-
-	if (!planes_width_ok(hint->split) || hint->dull || hint->age + 1u >= wait)
-		return false;
-	if (opts->mode == CODEC_ZSTD && hint->split != 1)
-		return false;
-	hint->age++;
-	*plan = (struct plan){.pays = true, .width = hint->split};
-	plan->phase = phase_at(hint, file_off, plan->width);
-	return true;
-}
-
-/* Nothing was gained: leave the next extents alone, twice as many each time. */
-static void discourage(struct codec_hint *hint)
-{
-	hint->dull = (uint8_t)MIN(hint->dull + 1, DULL_MAX);
-	hint->skip = (uint8_t)((1u << hint->dull) - 1);
-}
-
-/* Compress by plan. Returns 0, and where the frames are and their length, or -ENOMEM. */
-static int pack(const struct plan *plan, int level, const uint8_t *raw, size_t raw_len,
-		const struct scratch *s, const uint8_t **packed, size_t *len)
-{
-	size_t nr = planes_items(raw_len, plan->width, plan->phase);
-	size_t room = packed_len(raw_len);
-	const uint8_t *src = raw;
-	uint8_t *dst;
-	size_t at = 0, end = 0, got;
-	int err;
-
-	if (plan->width > 1) {
-		planes_split(s->planes, raw, raw_len, plan->width, plan->phase);
-		src = s->planes;
-	}
-	dst = half_page_off(s->packed, src);
-	*packed = dst;
-	*len = 0;
-	for (unsigned b = 0; b < plan->width; b++, at = end) {
-		bool last = b == plan->width - 1u;
-
-		end = last ? raw_len : nr ? plan->phase + (b + 1) * nr : 0;
-		if (at == end)
-			continue;
-		err = codec_zstd_pack(level, src + at, end - at, dst + *len, room - *len, &got);
-		if (err)
-			return err;
-		*len += got;
-	}
-	return 0;
-}
-
-static void finish(struct codec_out *out, const struct codec_info *info, const uint8_t *raw,
-		   const uint8_t *payload)
-{
-	struct frame f = {.info = *info, .raw_sum = frame_sum(raw, info->raw_len)};
-
-	out->payload = payload;
-	out->payload_len = info->stored_len;
-	out->kind = info->kind;
-	out->width = info->width;
-	frame_encode(&f, payload, out->head);
-}
-
-/* Find the payload, and say what it is in @info, which comes in as raw. */
-static int choose(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off,
-		  const uint8_t *raw, const struct scratch *s, struct codec_info *info,
-		  const uint8_t **payload)
-{
-	size_t raw_len = info->raw_len;
-	size_t len = 0;
-	const uint8_t *packed = NULL;
-	struct plan plan;
-	bool recalled;
-	int err;
-
-	if (raw_len < SHORT_LEN)
-		return 0;
-	if (hint->skip) {
-		hint->skip--;
-		if (raw_len < PROBE_GLANCE_MIN || !probe_glance(raw, raw_len))
-			return 0;
-		hint->skip = 0;
-	}
-	recalled = recall(opts, hint, file_off, &plan);
-	if (!recalled) {
-		err = search(opts, hint, file_off, raw, raw_len, s->work, &plan);
-		if (err)
-			return err;
-	}
-	if (plan.pays) {
-		err = pack(&plan, opts->level, raw, raw_len, s, &packed, &len);
-		if (err)
-			return err;
-	}
-	if (!plan.pays || len > probe_limit(raw_len)) {
-		/* An old answer that failed is not yet a search in vain. */
-		if (recalled)
-			hint->trust = 0;
-		else
-			discourage(hint);
+	if (!c.nr) {
+		pack_finish_plain(j, CODEC_KIND_RAW, c.why);
 		return 0;
 	}
-	hint->dull = 0;
-	info->kind = CODEC_KIND_ZSTD;
-	info->width = plan.width;
-	info->phase = plan.phase;
-	info->stored_len = (uint32_t)len;
-	*payload = packed;
+	err = pack_best(j, w, &c, &best);
+	if (err)
+		return err;
+	gain = best.len <= probe_limit(j->raw_len);
+	choose_result(j, c.recalled, best.len, gain);
+	if (!gain)
+		pack_finish_plain(j, CODEC_KIND_RAW, CODEC_WHY_GAIN);
+	else if (best.matches)
+		pack_finish(j, &best, CODEC_BY_ZSTD, CODEC_WHY_MATCHES);
+	else
+		pack_finish(j, &best, CODEC_BY_CPU, CODEC_WHY_NUMBERS);
 	return 0;
 }
 
-int codec_encode(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off,
-		 const uint8_t *raw, size_t raw_len, uint8_t *scratch, struct codec_out *out)
+static int encode_zstd(struct codec_job *j)
 {
-	struct codec_hint none = {0};
-	struct codec_info info = {.kind = CODEC_KIND_RAW, .width = 1};
-	const uint8_t *payload = raw;
-	struct scratch s;
+	uint8_t *choosing;
+	struct packing p = {.j = j,
+			    .w = work_get(&choosing),
+			    .c = {.filter = {.width = 1}, .matches = 1},
+			    .dst = j->scratch};
+	int err = p.w ? pack_extent(&p, probe_limit(j->raw_len)) : -ENOMEM;
+
+	if (err)
+		return err;
+	if (p.len > probe_limit(j->raw_len))
+		pack_finish_plain(j, CODEC_KIND_RAW, CODEC_WHY_GAIN);
+	else
+		pack_finish(j, &p, CODEC_BY_ZSTD, CODEC_WHY_ASKED);
+	return 0;
+}
+
+static int encode(struct codec_job *j)
+{
+	codec_learn(j->file, j->file_off, j->raw, j->raw_len);
+	if (probe_is_fill(j->raw, j->raw_len)) {
+		pack_finish_plain(j, CODEC_KIND_FILL, CODEC_WHY_FILL);
+		return 0;
+	}
+	if (j->opts->mode == CODEC_NONE || j->raw_len < SHORT_LEN) {
+		pack_finish_plain(j, CODEC_KIND_RAW,
+				  j->opts->mode == CODEC_NONE ? CODEC_WHY_MODE : CODEC_WHY_SHORT);
+		return 0;
+	}
+	return j->opts->mode == CODEC_ZSTD ? encode_zstd(j) : encode_auto(j);
+}
+
+int codec_encode(struct codec_job *j)
+{
+	uint64_t begun = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	int err;
 
-	if (raw_len < 1 || raw_len > CODEC_RAW_MAX)
+	if (j->raw_len < 1 || j->raw_len > CODEC_RAW_MAX)
 		return -EINVAL;
-	info.raw_len = info.stored_len = (uint32_t)raw_len;
-	if (probe_is_fill(raw, raw_len)) {
-		info.kind = CODEC_KIND_FILL;
-		info.stored_len = 1;
-	} else if (opts->mode != CODEC_NONE) {
-		s = scratch_parts(scratch, raw_len);
-		err = choose(opts, hint ? hint : &none, file_off, raw, &s, &info, &payload);
-		if (err)
-			return err;
-	}
-	finish(out, &info, raw, payload);
-	return 0;
-}
-
-int codec_inspect(const uint8_t *enc, size_t len, struct codec_info *info)
-{
-	struct frame f;
-	int err = frame_decode(enc, len, &f);
-
-	if (!err)
-		*info = f.info;
+	err = encode(j);
+	j->encode_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun;
+	if (j->declined)
+		codec_gpu_declined(j, j->encode_ns);
 	return err;
-}
-
-static int unpack(const struct codec_info *info, const uint8_t *payload, uint8_t *raw)
-{
-	uint8_t *planes = raw;
-	int err;
-
-	if (info->width > 1)
-		planes = codec_zstd_buffer(info->raw_len);
-	if (!planes)
-		return -ENOMEM;
-	err = codec_zstd_unpack(payload, info->stored_len, planes, info->raw_len);
-	if (!err && info->width > 1)
-		planes_join(raw, planes, info->raw_len, info->width, info->phase);
-	return err;
-}
-
-int codec_decode(const uint8_t *enc, size_t len, uint8_t *raw, size_t raw_len)
-{
-	const uint8_t *payload = enc + CODEC_HEAD_LEN;
-	struct frame f;
-	int err = frame_decode(enc, len, &f);
-
-	if (err)
-		return err;
-	if (f.info.raw_len != raw_len)
-		return -EBADMSG;
-	switch (f.info.kind) {
-	case CODEC_KIND_RAW:
-		memcpy(raw, payload, raw_len);
-		break;
-	case CODEC_KIND_FILL:
-		memset(raw, *payload, raw_len);
-		break;
-	case CODEC_KIND_ZSTD:
-		err = unpack(&f.info, payload, raw);
-		if (err)
-			return err;
-		break;
-	}
-	return frame_sum(raw, raw_len) == f.raw_sum ? 0 : -EBADMSG;
-}
-
-bool codec_learn(struct codec_hint *hint, const uint8_t *head, size_t len)
-{
-	struct npy npy;
-
-	if (!npy_parse(head, len, &npy))
-		return false;
-	*hint = (struct codec_hint){.width = npy.width, .told = 1, .data_off = npy.data_off};
-	return true;
 }

@@ -1,5 +1,5 @@
 /* Encode and decode the bytes of one extent. The container on disk is described at the head of
- * codec/frame.c.
+ * codec/frame.c, the choice of how to encode at the head of codec/choose.c.
  *
  * Encoding never fails for what the data are: what does not compress is stored as it is. Decoding
  * trusts nothing.
@@ -11,14 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CODEC_HEAD_LEN	    40u	       /* bytes of the container before the payload */
-#define CODEC_RAW_MAX	    (4u << 20) /* longest extent, raw bytes */
+#include "codec/filter.h"
+
+#define CODEC_RAW_MAX (4u << 20) /* longest extent, raw bytes */
+#define CODEC_TILE_LEN                                                                             \
+	(128u << 10) /* raw bytes that are decoded together; a tile is at most 7 longer */
+#define CODEC_TILES_MAX	    (CODEC_RAW_MAX / CODEC_TILE_LEN)
+#define CODEC_HEAD_LEN	    40u /* bytes of the head without the tiles' table */
+#define CODEC_HEAD_MAX	    (CODEC_HEAD_LEN + 8u + 8u * CODEC_TILES_MAX)
 #define CODEC_LEVEL_MIN	    1
 #define CODEC_LEVEL_MAX	    19
 #define CODEC_LEVEL_DEFAULT 1
 
 enum codec_mode {
-	CODEC_AUTO, /* planes and zstd where the bytes are numbers, else zstd, else raw */
+	CODEC_AUTO, /* filters and entropy coding where the bytes are numbers, else zstd, else raw */
 	CODEC_NONE, /* always raw (all-equal extents are still one byte) */
 	CODEC_ZSTD, /* zstd of the plain bytes, raw where it does not pay */
 };
@@ -26,73 +32,163 @@ enum codec_mode {
 /* How an extent ended up; the numbers are the container's. */
 enum codec_kind {
 	CODEC_KIND_RAW = 0,
-	CODEC_KIND_ZSTD = 1,
+	CODEC_KIND_ZSTD = 1, /* zstd frames of the filtered bytes */
 	CODEC_KIND_FILL = 2,
 };
 
-enum codec_filter {
-	CODEC_FILTER_NONE = 0, /* byte planes only, or nothing when the width is 1 */
-	CODEC_FILTER_DELTA =
-		1, /* 1 to 3: reserved ids, refused with -ENOTSUP by this version's decoder */
-	CODEC_FILTER_LORENZO = 2,
-	CODEC_FILTER_FLOAT = 3,
+/* Who made the payload. */
+enum codec_encoder {
+	CODEC_BY_NONE, /* raw, or one byte to fill with */
+	CODEC_BY_CPU,  /* block.c */
+	CODEC_BY_GPU,  /* the same bytes from a GPU */
+	CODEC_BY_ZSTD, /* libzstd */
+	CODEC_BY_NR,
 };
+
+/* Why an extent is stored as it is. */
+enum codec_why {
+	CODEC_WHY_FILL,	 /* all bytes are equal */
+	CODEC_WHY_MODE,	 /* raw: the mode says so */
+	CODEC_WHY_SHORT, /* raw: too short to gain anything */
+	CODEC_WHY_DULL, /* raw: the file's last extents did not shrink, nor does a glance say that this one would */
+	CODEC_WHY_NOISE,   /* raw: a sample does not shrink */
+	CODEC_WHY_GAIN,	   /* raw: encoded, it was less than 3 % shorter */
+	CODEC_WHY_NUMBERS, /* filtered and entropy coded */
+	CODEC_WHY_MATCHES, /* libzstd: repetition gains more than numbers would */
+	CODEC_WHY_ASKED,   /* libzstd: the mode says so */
+	CODEC_WHY_NR,
+};
+
+extern const char *const codec_encoder_name[CODEC_BY_NR];
+extern const char *const codec_why_name[CODEC_WHY_NR]; /* one word each, for .stats */
 
 struct codec_opts {
 	enum codec_mode mode;
-	int level; /* zstd's, CODEC_LEVEL_MIN to CODEC_LEVEL_MAX */
+	int level; /* CODEC_LEVEL_MIN: fast, a GPU's bytes; above: candidates are tried with libzstd's level, too */
 };
 
-/* What is known of one file's items: from its head, or from what paid for its last extents. All
- * zero: nothing is known. The owner of the file keeps it, guards it, and passes a copy or itself;
- * it is a memory, never a promise, and any bytes in it are safe. Only width, told and data_off are
- * of use to others. */
-struct codec_hint {
-	uint8_t width;	   /* bytes of an item: 1, 2, 4 or 8; 0 when unknown */
-	uint8_t told;	   /* not 0: width and phase come from the file's head, not from a search */
-	uint8_t split;	   /* width that the last search chose; 0 before the first */
-	uint8_t trust;	   /* searches in a row that chose the same */
-	uint8_t age;	   /* extents since the last */
-	uint8_t dull;	   /* searches in vain, in a row */
-	uint8_t skip;	   /* extents to store raw with no search, because of these */
-	uint64_t data_off; /* file offset of the first item, when told */
-};
+/* What is known of one file's items: from its head, or from what paid for its last extents. A
+ * memory, never a promise: it costs room or time when it is wrong, never data. Threads: any, it
+ * has a lock of its own, a leaf. */
+struct codec_file;
+struct codec_gpu;
+struct codec_offered;
 
-/* The encoded extent: @head, then @payload. */
-struct codec_out {
-	uint8_t head[CODEC_HEAD_LEN];
-	const uint8_t *payload; /* in the caller's scratch, or the raw bytes: borrowed from them */
+struct codec_file *codec_file_new(void); /* NULL: no memory; codec_encode() takes that, too */
+void codec_file_free(struct codec_file *file);
+
+/* Look at @len bytes that stand at @off in the file for heads that tell what its items are (.npy,
+ * .npz, HDF5, safetensors, FITS, NRRD, NIfTI; see head.h), and remember. codec_encode() does that
+ * itself with what it encodes; this is for a file whose head was written before.
+ * Returns true when it told something. */
+bool codec_learn(struct codec_file *file, uint64_t off, const uint8_t *bytes, size_t len);
+
+/* codec_learn() of the file's first bytes has been done, by codec_encode() or by hand. */
+bool codec_file_seen(struct codec_file *file);
+
+/* One extent on its way. The caller fills the first group and keeps what it points to until it is
+ * through with the second; neither may change meanwhile: what does not match its checksum is
+ * lost. */
+struct codec_job {
+	const struct codec_opts *opts;
+	struct codec_file *file; /* NULL: nothing is known, nothing is remembered */
+	uint64_t file_off;	 /* of the first byte */
+	const uint8_t *raw;
+	size_t raw_len;	  /* 1 to CODEC_RAW_MAX */
+	uint8_t *scratch; /* codec_scratch_len(raw_len) bytes */
+
+	uint8_t head[CODEC_HEAD_MAX]; /* the container: this, ... */
+	size_t head_len;
+	const uint8_t *payload; /* ... and this, in scratch or raw */
 	size_t payload_len;
 	enum codec_kind kind;
-	uint8_t width; /* of the planes; 1: none */
+	enum codec_encoder by;
+	enum codec_why why;
+	struct filter filter;
+	uint64_t encode_ns; /* the threads' own time in choosing, packing and verifying */
+
+	/* for codec_offer() */
+	void (*done)(struct codec_job *j);
+	struct codec_offered *offered; /* codec's own, as the next; NULL before */
+	struct codec_gpu *declined;    /* reckons with this thread's work */
 };
 
-/* What the container's head says, verified. */
-struct codec_info {
-	enum codec_kind kind;
-	enum codec_filter filter;
-	uint8_t width;
-	uint8_t phase; /* bytes before the first item */
-	uint32_t raw_len;
-	uint32_t stored_len; /* of the payload */
-};
-
-/* Bytes of scratch that codec_encode() needs for @raw_len bytes. */
+/* Bytes of scratch for @raw_len bytes. */
 size_t codec_scratch_len(size_t raw_len);
 
-/* Encode @raw_len bytes (1 to CODEC_RAW_MAX) that stand at @file_off in their file. They must not
- * change meanwhile, nor before the payload is used: what does not match its checksum is lost.
- * @hint     in and out; may be NULL
- * @scratch  codec_scratch_len(raw_len) bytes, the caller's until it is done with @out
- * Returns 0, -EINVAL (length) or -ENOMEM (the compressor's own state). */
-int codec_encode(const struct codec_opts *opts, struct codec_hint *hint, uint64_t file_off,
-		 const uint8_t *raw, size_t raw_len, uint8_t *scratch, struct codec_out *out);
+/* Encode on this thread. Returns 0, -EINVAL (length) or -ENOMEM (the compressor's own state). */
+int codec_encode(struct codec_job *j);
 
-/* Verify the head of a container of @len bytes and say what it holds.
- * The payload must be there. That of zstd and fill is verified too; that of raw is not, as its
- * checksum is that of the raw bytes, which codec_decode() verifies.
- * Returns 0; -EBADMSG for bytes that are no container or fail their checksum; -ENOTSUP for a
- * version, kind, filter or flag that this program does not know. */
+/* ---- GPUs ---- */
+
+/* The GPUs of this machine that encode, and the choice between them and the CPU: struct codec_gpu. */
+struct gpu_driver;
+
+enum codec_gpu_want {
+	CODEC_GPU_AUTO, /* where there is one, and it is expected to be done sooner */
+	CODEC_GPU_ON,	/* whenever it works; opening fails where there is none */
+	CODEC_GPU_OFF,
+};
+
+struct codec_gpu_params {
+	enum codec_gpu_want want;
+	unsigned nr_threads;		 /* that encode on the CPU meanwhile, for what is sooner */
+	const struct gpu_driver *driver; /* NULL: CUDA. Another one for tests, gpu_driver.h */
+	void *driver_arg;
+};
+
+/* Look for GPUs. Returns 0, and NULL in *@out where there is none or none is wanted; -ENODEV or
+ * -ENOSYS (built without CUDA) when one must be, with a line in @why. */
+int codec_gpu_open(const struct codec_gpu_params *p, struct codec_gpu **out, char *why,
+		   size_t why_len);
+
+/* Ends what is under way; no job may be left with it. NULL is nothing. */
+void codec_gpu_close(struct codec_gpu *gpu);
+
+/* Memory that jobs' raw bytes will come from, for faster copies. 0, or why it is not (harmless). */
+int codec_gpu_register(struct codec_gpu *gpu, void *p, size_t len);
+
+/* Have @j encoded by a GPU if that is expected to be sooner than codec_encode() on this thread.
+ * False: it was not taken, encode it here. True: j->done(j) will be called, once, from a GPU's
+ * thread, which it must not hold up; then codec_complete() is to be called, on any other thread.
+ * @gpu may be NULL. */
+bool codec_offer(struct codec_gpu *gpu, struct codec_job *j);
+
+/* Finish a job that codec_offer() took: what came from the GPU is decoded and compared with the raw
+ * bytes; what is wrong or missing is encoded here. Returns as codec_encode(). */
+int codec_complete(struct codec_job *j);
+
+struct codec_gpu_stat {
+	char name[64];	   /* of the device */
+	const char *state; /* "starting", "ready", "retired" */
+	char why[96];	   /* it was retired the last time; empty: it never was */
+	uint64_t raw_bytes, stored_bytes, nr_batches;
+	uint64_t nr_failed;    /* extents that came back with an error */
+	uint64_t nr_wrong;     /* of all devices: extents that did not decode to what went in */
+	uint64_t queued_bytes; /* now */
+	uint64_t rate;	       /* raw bytes a second lately, while busy */
+};
+
+/* Devices there are, and what @idx below that has done. */
+unsigned codec_gpu_count(struct codec_gpu *gpu);
+void codec_gpu_stat(struct codec_gpu *gpu, unsigned idx, struct codec_gpu_stat *out);
+
+/* ---- decoding ---- */
+
+/* What the head of a container says, verified. */
+struct codec_info {
+	enum codec_kind kind;
+	struct filter filter;
+	uint8_t phase; /* bytes before the first item */
+	uint32_t raw_len;
+	uint32_t head_len;   /* with the tiles' table */
+	uint32_t stored_len; /* of the payload */
+	unsigned nr_tiles;
+};
+
+/* Verify the head of a container of which the first @len bytes are here: all, or CODEC_HEAD_MAX,
+ * which are enough unless it was written by version 1. Returns 0; -EBADMSG for bytes that are no container or fail
+ * their checksum; -ENOTSUP for a version, kind, filter or flag that this program does not know. */
 int codec_inspect(const uint8_t *enc, size_t len, struct codec_info *info);
 
 /* Decode a whole container of @len bytes (trailing padding allowed) into @raw, which holds exactly
@@ -101,9 +197,14 @@ int codec_inspect(const uint8_t *enc, size_t len, struct codec_info *info);
  * long; -ENOTSUP; -ENOMEM. @raw's content is undefined after a failure. */
 int codec_decode(const uint8_t *enc, size_t len, uint8_t *raw, size_t raw_len);
 
-/* Look at the first @len bytes of a file for a head that tells what its items are (.npy); fill
- * @hint when it does, anew: what was known before is forgotten. Else @hint stays.
- * Returns true when it told something. */
-bool codec_learn(struct codec_hint *hint, const uint8_t *head, size_t len);
+/* The tile that holds raw byte @off, and the raw bytes [*from, *to) that tile @idx covers. */
+unsigned codec_tile_at(const struct codec_info *info, uint32_t off);
+void codec_tile_range(const struct codec_info *info, unsigned idx, uint32_t *from, uint32_t *to);
+
+/* Decode tile @idx (below info->nr_tiles) of a container whose @info codec_inspect() gave, into
+ * @raw + from, where @raw holds the whole extent. Verified by a checksum of its own, so the other
+ * tiles need not be right. Returns as codec_decode(). */
+int codec_decode_tile(const uint8_t *enc, size_t len, const struct codec_info *info, unsigned idx,
+		      uint8_t *raw);
 
 #endif

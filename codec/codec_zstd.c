@@ -11,6 +11,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "conf/base.h"
+
 struct codec_zstd {
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
@@ -103,7 +105,7 @@ uint8_t *codec_zstd_buffer(size_t len)
 		return NULL;
 	if (z->buf_len >= len)
 		return z->buf;
-	buf = malloc(len);
+	buf = aligned_alloc(64, round_up(len, 64));
 	free(z->buf);
 	z->buf = buf;
 	z->buf_len = buf ? len : 0;

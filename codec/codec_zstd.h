@@ -19,8 +19,8 @@ int codec_zstd_pack(int level, const uint8_t *src, size_t len, uint8_t *dst, siz
  * Returns 0, -EBADMSG or -ENOMEM. */
 int codec_zstd_unpack(const uint8_t *src, size_t len, uint8_t *raw, size_t raw_len);
 
-/* This thread's buffer, of @len bytes at least; its content is undefined. It stays this module's
- * and is valid until the thread asks again. NULL when there is no memory. */
+/* This thread's buffer, of @len bytes at least, aligned to 64; its content is undefined. It stays
+ * this module's and is valid until the thread asks again. NULL when there is no memory. */
 uint8_t *codec_zstd_buffer(size_t len);
 
 #endif

@@ -9,21 +9,27 @@
 
 #include "codec/codec.h"
 
-/* A decoded head. */
+/* A head, and the tiles' table. With one tile, its entry is that of the head. */
 struct frame {
 	struct codec_info info;
-	uint32_t raw_sum; /* of the extent before encoding */
+	uint32_t tile_len[CODEC_TILES_MAX]; /* stored bytes */
+	uint32_t tile_sum[CODEC_TILES_MAX]; /* of the raw bytes */
 };
 
 /* The checksum of bytes in this format: the low half of XXH3-64. */
 uint32_t frame_sum(const uint8_t *p, size_t len);
 
-/* Write the head for a payload of f->info.stored_len bytes. The caller answers for f's ranges. */
-void frame_encode(const struct frame *f, const uint8_t *payload, uint8_t head[CODEC_HEAD_LEN]);
+/* Tiles of an extent whose first item begins after @phase bytes, and the raw bytes that tile @idx of
+ * them covers. */
+unsigned frame_tiles(size_t raw_len, unsigned phase);
+void frame_tile_range(size_t raw_len, unsigned phase, unsigned idx, size_t *from, size_t *to);
 
-/* Read and verify a head, and that the payload is there within @len bytes. The payload of zstd and
- * fill is verified too; that of raw is what f->raw_sum is for, and is left to who reads those
- * bytes.
+/* Write the head, of at most CODEC_HEAD_MAX bytes; set f->info.head_len. The caller answers for f's
+ * ranges. */
+void frame_encode(struct frame *f, uint8_t *head);
+
+/* Read and verify a head. Containers of version 1 must be here whole: their head's checksum covers
+ * the payload.
  * Returns 0, -EBADMSG or -ENOTSUP as codec_inspect() does; @f is untouched on failure. */
 int frame_decode(const uint8_t *enc, size_t len, struct frame *f);
 

@@ -26,6 +26,7 @@
 #define CONF_WHY_LEN	1024 /* long enough for every error line but those with very long paths */
 
 enum conf_codec { CONF_CODEC_AUTO, CONF_CODEC_NONE, CONF_CODEC_ZSTD };
+enum conf_gpu { CONF_GPU_AUTO, CONF_GPU_ON, CONF_GPU_OFF };
 enum conf_engine { CONF_ENGINE_AUTO, CONF_ENGINE_URING, CONF_ENGINE_SYNC };
 
 /* All strings and arrays are the struct's own. */
@@ -42,7 +43,9 @@ struct conf {
 		extent; /* bytes, a power of two, CONF_EXTENT_MIN to _MAX; 0: what the volume has */
 
 	enum conf_codec codec;
-	unsigned level; /* zstd's, 1 to 19 */
+	unsigned level; /* 1 to 19: higher is smaller and slower */
+	enum conf_gpu gpu;
+	uint64_t gpu_threshold; /* bytes written to a file before the rest of it goes to a GPU */
 
 	uint64_t memory; /* bytes, all of matfs's buffers together */
 	uint64_t cache;	 /* bytes, the part of memory that caches; at most memory */

@@ -55,6 +55,13 @@ static const struct choice codec_choices[] = {
 	{NULL, 0},
 };
 
+static const struct choice gpu_choices[] = {
+	{"auto", CONF_GPU_AUTO},
+	{"on", CONF_GPU_ON},
+	{"off", CONF_GPU_OFF},
+	{NULL, 0},
+};
+
 static const struct choice engine_choices[] = {
 	{"auto", CONF_ENGINE_AUTO},
 	{"uring", CONF_ENGINE_URING},
@@ -72,6 +79,7 @@ static const struct choice flag_choices[] = {
 
 /* The setters write enums as unsigned. */
 _Static_assert(sizeof(enum conf_codec) == sizeof(unsigned) &&
+		       sizeof(enum conf_gpu) == sizeof(unsigned) &&
 		       sizeof(enum conf_engine) == sizeof(unsigned),
 	       "");
 
@@ -123,10 +131,24 @@ static const struct option options[] = {
 	 .at = AT(level),
 	 .min = 1,
 	 .max = 19,
-	 /* Behind byte planes 3 compresses 1 % better and takes twice as long. */
 	 .standard = "1",
 	 .arg = "N",
-	 .help = "zstd's: higher is smaller and slower"},
+	 .help = "of compression: higher is smaller and slower"},
+	{.name = "gpu",
+	 .kind = KIND_CHOICE,
+	 .at = AT(gpu),
+	 .choices = gpu_choices,
+	 .standard = "auto",
+	 .arg = "auto|on|off",
+	 .help = "compress on GPUs: where that is sooner, whenever there is one, never"},
+	{.name = "gpu_threshold",
+	 .kind = KIND_SIZE,
+	 .at = AT(gpu_threshold),
+	 .min = 0,
+	 .max = UINT64_C(1) << 50,
+	 .standard = "4M",
+	 .arg = "SIZE",
+	 .help = "written to a file before the rest of it goes to a GPU"},
 	{.name = "memory",
 	 .kind = KIND_SIZE,
 	 .at = AT(memory),

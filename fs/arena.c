@@ -215,3 +215,8 @@ uint64_t arena_len(const struct arena *p)
 {
 	return p->len;
 }
+
+void *arena_mem(const struct arena *p)
+{
+	return p->mem;
+}

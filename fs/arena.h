@@ -31,5 +31,6 @@ void arena_wait(struct arena *p, uint64_t seen, unsigned ms);
 
 uint64_t arena_used(const struct arena *p); /* bytes taken */
 uint64_t arena_len(const struct arena *p);
+void *arena_mem(const struct arena *p); /* its first byte, for who has to know all of it */
 
 #endif

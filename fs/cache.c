@@ -1,14 +1,13 @@
-/* The cache of decoded extents.
+/* The cache of decoded bytes: parts (by generation) with a lock of their own, so that readers of different extents seldom
+ * meet, and here how the bytes of an entry are made. What an entry is, and its states, is told in fs/part.h.
  *
- * Shards of it (by generation) have their own lock, table, LRU list and arena, so that readers of different extents
- * seldom meet.
+ * Who wants most of an extent gets all of it decoded at once, from stored bytes that are not kept; so does who wants
+ * any of an extent that was stored raw, where decoding is copying. Anyone else has just the tile decoded that he wants:
+ * a cold read of 4 KiB costs the decoding of 128 KiB, and memory for that and for the stored bytes.
  *
- *   state    holds                                             moved on by
- *   LOADING  bytes are being read by one thread; others wait   the loader -> READY, or out of the table after an error
- *   READY    bytes are right; in the LRU list while unpinned    eviction -> freed
- *
- * An extent for which the arena has no room even after evicting all that is unpinned gets memory of its own and is not
- * kept: readers never fail for want of cache. */
+ * One thread makes an entry, without the lock, and others wait for it; so a tile is decoded once, and others beside it.
+ * A tile that does not decode fails who wants it and nobody else. No error is kept: the next reader tries anew, from the
+ * shards. */
 #include "fs/cache.h"
 
 #include <assert.h>
@@ -17,41 +16,10 @@
 #include "conf/base.h"
 #include "conf/log.h"
 #include "fs/arena.h"
+#include "fs/part.h"
 
-#define BUCKETS	   1024
-#define SHARD_LEN  (32 * MIB) /* of arena, at least: eight of the largest extents */
-#define PARTS_MAX  16
-#define SPENT_KEPT 2 /* spent entries that a part keeps */
-
-enum entry_state {
-	ENTRY_LOADING,
-	ENTRY_READY,
-};
-
-struct cache_entry {
-	uint64_t gen;
-	enum entry_state state; /* guarded by the part's lock, as all below */
-	int err;
-	unsigned nr_pins;
-	uint32_t len;
-	uint8_t *bytes;
-	bool own; /* bytes are the heap's, not the arena's */
-	bool hashed;
-	bool spent; /* in part.spent */
-	struct cache_entry *hash_next;
-	struct cache_entry *newer, *older; /* in the LRU list */
-};
-
-struct part {
-	struct lock lock;
-	struct cond loaded;
-	struct arena *arena;
-	struct cache_entry *bucket[BUCKETS];
-	struct cache_entry lru; /* a ring: lru.newer is the oldest, lru.older the newest */
-	struct cache_entry *spent[SPENT_KEPT]; /* in the LRU list, too; NULL: none */
-	unsigned next_spent;
-	uint64_t nr, nr_hits, nr_misses, nr_evicted;
-};
+#define PART_LEN  (32 * MIB) /* of arena, at least: eight of the largest extents */
+#define PARTS_MAX 16
 
 struct cache {
 	unsigned nr_parts;
@@ -63,32 +31,17 @@ static struct part *cache_part(struct cache *c, uint64_t gen)
 	return &c->part[gen % c->nr_parts];
 }
 
-static struct cache_entry **entry_slot(struct part *p, uint64_t gen)
-{
-	struct cache_entry **e = &p->bucket[gen / PARTS_MAX % BUCKETS];
-
-	while (*e && (*e)->gen != gen)
-		e = &(*e)->hash_next;
-	return e;
-}
-
 int cache_new(uint64_t len, struct cache **out)
 {
 	struct cache *c = calloc(1, sizeof(*c));
-	uint64_t nr = MIN(MAX(len / SHARD_LEN, (uint64_t)1), (uint64_t)PARTS_MAX);
+	uint64_t nr = MIN(MAX(len / PART_LEN, (uint64_t)1), (uint64_t)PARTS_MAX);
 	int err = 0;
 
 	if (!c)
 		return -ENOMEM;
-	for (; c->nr_parts < nr && !err; c->nr_parts++) {
-		struct part *p = &c->part[c->nr_parts];
-
-		err = arena_new(len / nr, false, &p->arena);
-		if (err)
-			break;
-		lock_init(&p->lock);
-		cond_init(&p->loaded);
-		p->lru.newer = p->lru.older = &p->lru;
+	while (!err && c->nr_parts < nr) {
+		err = part_init(&c->part[c->nr_parts], len / nr);
+		c->nr_parts += !err;
 	}
 	if (err)
 		cache_free(c);
@@ -97,223 +50,235 @@ int cache_new(uint64_t len, struct cache **out)
 	return err;
 }
 
-/* Somebody wants it after all, or it goes. */
-static void spent_forget(struct part *p, struct cache_entry *e)
-{
-	for (unsigned i = 0; e->spent && i < SPENT_KEPT; i++) {
-		if (p->spent[i] == e)
-			p->spent[i] = NULL;
-	}
-	e->spent = false;
-}
-
-static void lru_del(struct part *p, struct cache_entry *e)
-{
-	spent_forget(p, e);
-	if (!e->newer)
-		return;
-	e->newer->older = e->older;
-	e->older->newer = e->newer;
-	e->newer = e->older = NULL;
-}
-
-static void lru_add(struct part *p, struct cache_entry *e)
-{
-	e->older = p->lru.older;
-	e->newer = &p->lru;
-	e->older->newer = e;
-	p->lru.older = e;
-}
-
-static void entry_unhash(struct part *p, struct cache_entry *e)
-{
-	if (!e->hashed)
-		return;
-	*entry_slot(p, e->gen) = e->hash_next;
-	e->hashed = false;
-	p->nr--;
-}
-
-static void entry_free(struct part *p, struct cache_entry *e)
-{
-	if (e->bytes && e->own)
-		free(e->bytes);
-	else if (e->bytes)
-		arena_give(p->arena, e->bytes, e->len);
-	free(e);
-}
-
 void cache_free(struct cache *c)
 {
 	if (!c)
 		return;
-	for (unsigned i = 0; i < c->nr_parts; i++) {
-		struct part *p = &c->part[i];
-
-		while (p->lru.newer != &p->lru) {
-			struct cache_entry *e = p->lru.newer;
-
-			lru_del(p, e);
-			entry_unhash(p, e);
-			entry_free(p, e);
-		}
-		arena_free(p->arena);
-		cond_fini(&p->loaded);
-		lock_fini(&p->lock);
-	}
+	for (unsigned i = 0; i < c->nr_parts; i++)
+		part_fini(&c->part[i]);
 	free(c);
 }
 
-static bool evict_oldest(struct part *p)
+/* ---- making an entry's bytes, without the lock ---- */
+
+static int say_undecodable(const struct extent *x, uint32_t off, int err)
 {
-	struct cache_entry *e = p->lru.newer;
-
-	if (e == &p->lru)
-		return false;
-	lru_del(p, e);
-	entry_unhash(p, e);
-	entry_free(p, e);
-	p->nr_evicted++;
-	return true;
-}
-
-/* A new entry, LOADING, pinned once, in the table. */
-static struct cache_entry *entry_new(struct part *p, uint64_t gen, uint32_t len)
-{
-	struct cache_entry *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return NULL;
-	e->gen = gen;
-	e->len = len;
-	e->nr_pins = 1;
-	do {
-		e->bytes = arena_take(p->arena, len);
-	} while (!e->bytes && evict_oldest(p));
-	if (!e->bytes) {
-		e->own = true;
-		e->bytes = malloc(len);
-	}
-	if (!e->bytes) {
-		free(e);
-		return NULL;
-	}
-	e->hash_next = p->bucket[gen / PARTS_MAX % BUCKETS];
-	p->bucket[gen / PARTS_MAX % BUCKETS] = e;
-	e->hashed = true;
-	p->nr++;
-	return e;
-}
-
-static int entry_read(struct fs *fs, const struct extent *x, uint8_t *bytes)
-{
-	AUTO_FREE uint8_t *enc = malloc(x->loc.len);
-	int err;
-
-	if (!enc)
-		return -ENOMEM;
-	err = raid_read(fs->raid, &x->owner, &x->loc, enc);
-	if (!err)
-		err = codec_decode(enc, x->loc.len, bytes, x->owner.raw_len);
 	if (err == -EBADMSG)
 		log_error("inode %llu, offset %llu: the stored bytes are intact but do not decode; "
-			  "restore the file "
-			  "from a copy",
-			  (unsigned long long)x->owner.ino, (unsigned long long)x->owner.file_off);
-	return err == -EBADMSG ? -EIO : err;
+			  "restore the file from a copy",
+			  (unsigned long long)x->owner.ino,
+			  (unsigned long long)(x->owner.file_off + off));
+	return err;
 }
 
-static void entry_unpin(struct part *p, struct cache_entry *e)
+/* Decode all of @x, from @stored where that is not NULL. */
+static int make_all(struct fs *fs, const struct extent *x, const uint8_t *stored, uint8_t *raw)
 {
-	if (--e->nr_pins)
-		return;
-	if (e->hashed && !e->own && !e->err) {
-		lru_add(p, e);
-		return;
-	}
-	entry_unhash(p, e);
-	entry_free(p, e);
+	AUTO_FREE uint8_t *enc = stored ? NULL : malloc(x->loc.len);
+	int err = stored ? 0 : -ENOMEM;
+
+	if (enc)
+		err = raid_read(fs->raid, &x->owner, &x->loc, enc);
+	if (!err)
+		err = codec_decode(enc ? enc : stored, x->loc.len, raw, x->owner.raw_len);
+	return err;
 }
 
-int cache_get(struct fs *fs, const struct extent *x, bool memory_only, struct cache_entry **out)
+static int make_stored(struct fs *fs, const struct extent *x, struct cache_entry *e)
 {
-	struct part *p = cache_part(fs->cache, x->gen);
-	struct cache_entry *e;
+	int err = raid_read(fs->raid, &x->owner, &x->loc, e->bytes);
+
+	if (!err)
+		err = codec_inspect(e->bytes, e->len, &e->info);
+	if (!err && e->info.raw_len != x->owner.raw_len)
+		err = -EBADMSG;
+	return say_undecodable(x, 0, err);
+}
+
+static int make_tile(const struct extent *x, const struct cache_entry *stored, unsigned idx,
+		     const struct cache_entry *e)
+{
+	/* Where the whole extent would begin, of which only this tile is written. */
+	uint8_t *raw = (uint8_t *)((uintptr_t)e->bytes - e->from);
+
+	return say_undecodable(
+		x, e->from, codec_decode_tile(stored->bytes, stored->len, &stored->info, idx, raw));
+}
+
+/* ---- getting what is not here ---- */
+
+static void count_decoded(struct part *p, const struct cache_entry *e) REQUIRES(p->lock)
+{
+	p->nr_tiles += div_up(e->len, CODEC_TILE_LEN);
+	p->decoded_bytes += e->len;
+}
+
+static int load_all(struct fs *fs, struct part *p, const struct extent *x, struct cache_entry **out)
+	REQUIRES(p->lock)
+{
+	struct cache_entry *stored = part_stored(p, x->gen), *e;
 	int err;
 
-	lock_take(&p->lock);
-	e = *entry_slot(p, x->gen);
-	if (e && (e->state == ENTRY_READY || !memory_only)) {
-		p->nr_hits++;
-		lru_del(p, e);
-		e->nr_pins++;
-		while (e->state == ENTRY_LOADING)
-			cond_wait(&p->loaded, &p->lock);
-		err = e->err;
-		if (err)
-			entry_unpin(p, e);
-		else
-			*out = e;
-		lock_release(&p->lock);
+	if (stored && stored->state == ENTRY_READY)
+		part_pin(p, stored);
+	else
+		stored = NULL;
+	e = part_add(p, x->gen, ENTRY_BYTES, 0, x->owner.raw_len, x->owner.raw_len);
+	if (e) {
+		part_unlock(p);
+		err = make_all(fs, x, stored ? stored->bytes : NULL, e->bytes);
+		part_lock(p);
+		err = part_loaded(p, e, err);
+	} else {
+		err = -ENOMEM;
+	}
+	if (stored && err == -EBADMSG)
+		part_hide(p, stored);
+	if (stored)
+		part_unpin(p, stored);
+	if (err)
 		return err;
+	count_decoded(p, e);
+	part_drop_others(p, e);
+	*out = e;
+	return 0;
+}
+
+static int load_stored(struct fs *fs, struct part *p, const struct extent *x,
+		       struct cache_entry **out) REQUIRES(p->lock)
+{
+	struct cache_entry *e = part_stored(p, x->gen);
+	int err;
+
+	if (e) {
+		err = part_join(p, e);
+	} else {
+		e = part_add(p, x->gen, ENTRY_STORED, 0, x->owner.raw_len, x->loc.len);
+		if (!e)
+			return -ENOMEM;
+		part_unlock(p);
+		err = make_stored(fs, x, e);
+		part_lock(p);
+		err = part_loaded(p, e, err);
 	}
-	if (memory_only) {
-		lock_release(&p->lock);
-		return -EAGAIN;
-	}
-	p->nr_misses++;
-	e = entry_new(p, x->gen, x->owner.raw_len);
-	lock_release(&p->lock);
+	if (!err)
+		*out = e;
+	return err;
+}
+
+static int load_tile(struct part *p, const struct extent *x, struct cache_entry *stored,
+		     uint32_t off, struct cache_entry **out) REQUIRES(p->lock)
+{
+	unsigned idx = codec_tile_at(&stored->info, off);
+	struct cache_entry *e;
+	uint32_t from, to;
+	int err;
+
+	codec_tile_range(&stored->info, idx, &from, &to);
+	e = part_add(p, x->gen, ENTRY_BYTES, from, to, to - from);
 	if (!e)
 		return -ENOMEM;
-	err = entry_read(fs, x, e->bytes);
-	lock_take(&p->lock);
-	e->state = ENTRY_READY;
-	e->err = err;
+	part_unlock(p);
+	err = make_tile(x, stored, idx, e);
+	part_lock(p);
+	err = part_loaded(p, e, err);
+	/* The next one to try had better have it from the shards. */
+	if (err == -EBADMSG)
+		part_hide(p, stored);
 	if (err)
-		entry_unhash(p, e);
-	cond_broadcast(&p->loaded);
-	if (err)
-		entry_unpin(p, e);
-	else
+		return err;
+	part_tile_made(p, stored, idx);
+	count_decoded(p, e);
+	*out = e;
+	return 0;
+}
+
+/* More than half of it, or what has no tiles that are worth it: stored bytes that are more than the raw ones are those
+ * with a head. */
+static bool wants_all(const struct extent *x, uint32_t from, uint32_t to)
+{
+	uint32_t raw_len = x->owner.raw_len;
+
+	return raw_len <= CODEC_TILE_LEN || x->loc.len > raw_len || to - from > raw_len / 2;
+}
+
+/* *out has the raw byte @from. @all: get all of the extent, if anything. */
+static int get_locked(struct fs *fs, struct part *p, const struct extent *x, uint32_t from,
+		      bool all, bool memory_only, struct cache_entry **out) REQUIRES(p->lock)
+{
+	struct cache_entry *stored = NULL, *e;
+	int err;
+
+	/* Each step but the last drops the lock, and others may have moved on meanwhile. */
+	do {
+		bool whole = all;
+
+		e = part_bytes(p, x->gen, from);
+		if (memory_only && (!e || e->state != ENTRY_READY)) {
+			err = -EAGAIN;
+		} else if (e) {
+			whole = e->to - e->from == x->owner.raw_len;
+			err = part_join(p, e);
+		} else if (all) {
+			err = load_all(fs, p, x, &e);
+		} else if (!stored) {
+			err = load_stored(fs, p, x, &stored);
+		} else {
+			err = load_tile(p, x, stored, from, &e);
+		}
+		/* What of all does not decode may be a tile that is not wanted here. */
+		if (err == -EBADMSG && whole) {
+			all = false;
+			e = NULL;
+			err = 0;
+		}
+	} while (!err && !e);
+	if (stored)
+		part_unpin(p, stored);
+	if (!err)
 		*out = e;
-	lock_release(&p->lock);
 	return err;
+}
+
+int cache_get(struct fs *fs, const struct extent *x, uint32_t from, uint32_t to, bool memory_only,
+	      struct cache_entry **out)
+{
+	struct part *p = cache_part(fs->cache, x->gen);
+	bool hit;
+	int err;
+
+	assert(from < to && to <= x->owner.raw_len);
+	part_lock(p);
+	hit = part_bytes(p, x->gen, from) != NULL;
+	err = get_locked(fs, p, x, from, wants_all(x, from, to), memory_only, out);
+	p->nr_hits += !err && hit;
+	p->nr_misses += !err && !hit;
+	part_unlock(p);
+	return err == -EBADMSG ? -EIO : err;
 }
 
 void cache_put(struct cache *c, struct cache_entry *e)
 {
 	struct part *p = cache_part(c, e->gen);
 
-	lock_take(&p->lock);
-	entry_unpin(p, e);
-	lock_release(&p->lock);
+	part_lock(p);
+	part_unpin(p, e);
+	part_unlock(p);
 }
 
 void cache_put_spent(struct cache *c, struct cache_entry *e)
 {
 	struct part *p = cache_part(c, e->gen);
-	struct cache_entry *old = NULL;
 
-	lock_take(&p->lock);
-	if (e->nr_pins == 1 && e->hashed && !e->own && !e->err) {
-		old = p->spent[p->next_spent];
-		p->spent[p->next_spent] = e;
-		p->next_spent = (p->next_spent + 1) % SPENT_KEPT;
-		e->spent = true;
-	}
-	entry_unpin(p, e);
-	if (old) {
-		lru_del(p, old);
-		entry_unhash(p, old);
-		entry_free(p, old);
-	}
-	lock_release(&p->lock);
+	part_lock(p);
+	part_unpin_spent(p, e);
+	part_unlock(p);
 }
 
-const uint8_t *cache_bytes(const struct cache_entry *e)
+const uint8_t *cache_bytes(const struct cache_entry *e, uint32_t off, uint32_t *len)
 {
-	return e->bytes;
+	*len = e->to - off;
+	return e->bytes + (off - e->from);
 }
 
 bool cache_has(struct cache *c, uint64_t gen)
@@ -321,9 +286,9 @@ bool cache_has(struct cache *c, uint64_t gen)
 	struct part *p = cache_part(c, gen);
 	bool has;
 
-	lock_take(&p->lock);
-	has = *entry_slot(p, gen) != NULL;
-	lock_release(&p->lock);
+	part_lock(p);
+	has = part_has(p, gen);
+	part_unlock(p);
 	return has;
 }
 
@@ -333,12 +298,14 @@ void cache_stat_get(struct cache *c, struct cache_stat *out)
 	for (unsigned i = 0; i < c->nr_parts; i++) {
 		struct part *p = &c->part[i];
 
-		lock_take(&p->lock);
+		part_lock(p);
 		out->nr_entries += p->nr;
 		out->nr_hits += p->nr_hits;
 		out->nr_misses += p->nr_misses;
 		out->nr_evicted += p->nr_evicted;
-		lock_release(&p->lock);
+		out->nr_tiles += p->nr_tiles;
+		out->decoded_bytes += p->decoded_bytes;
+		part_unlock(p);
 		out->len += arena_len(p->arena);
 		out->used += arena_used(p->arena);
 	}

@@ -171,10 +171,48 @@ void file_accessed(struct inode *in)
 	lock_release(&in->lock);
 }
 
+/* Iovecs and pins that the pieces may need: a stored one may come in tiles. */
+static size_t fetch_bound(const struct gather *g)
+{
+	size_t nr = 0;
+
+	for (unsigned i = 0; i < g->nr; i++)
+		nr += g->piece[i].stored ? g->piece[i].len / CODEC_TILE_LEN + 2 : 1;
+	return nr;
+}
+
+/* @copy: into the scratch; else borrowed. */
+static int fetch_stored(struct fs *fs, const struct piece *p, bool memory_only, bool copy,
+			struct file_read *out)
+{
+	uint32_t end = p->skip + (uint32_t)p->len, len;
+
+	for (uint32_t at = p->skip; at < end; at += len) {
+		struct cache_entry *e;
+		const uint8_t *from;
+		int err = cache_get(fs, &p->extent, at, end, memory_only, &e);
+
+		if (err)
+			return err;
+		from = cache_bytes(e, at, &len);
+		if (copy) {
+			len = MIN(len, end - at);
+			memcpy(out->scratch + p->at + (at - p->skip), from, len);
+			cache_put(fs->cache, e);
+			continue;
+		}
+		out->ends[out->nr_pins] = len <= end - at;
+		out->pin[out->nr_pins++] = e;
+		len = MIN(len, end - at);
+		out->iov[out->nr++] = (struct iovec){(void *)from, len};
+	}
+	return 0;
+}
+
 static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 {
 	struct file_read *out = g->out;
-	bool copy = g->nr > FILE_PIECES;
+	bool copy = fetch_bound(g) > FILE_PIECES;
 
 	if (copy && !out->scratch) {
 		out->scratch = malloc(out->len);
@@ -183,27 +221,14 @@ static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 	}
 	for (unsigned i = 0; i < g->nr; i++) {
 		const struct piece *p = &g->piece[i];
-		struct cache_entry *e;
-		const uint8_t *from;
-		int err;
+		int err = 0;
 
-		if (!p->stored) {
-			if (!copy)
-				out->iov[out->nr++] = (struct iovec){out->scratch + p->at, p->len};
-			continue;
-		}
-		err = cache_get(fs, &p->extent, memory_only, &e);
+		if (p->stored)
+			err = fetch_stored(fs, p, memory_only, copy, out);
+		else if (!copy)
+			out->iov[out->nr++] = (struct iovec){out->scratch + p->at, p->len};
 		if (err)
 			return err;
-		from = cache_bytes(e) + p->skip;
-		if (copy) {
-			memcpy(out->scratch + p->at, from, p->len);
-			cache_put(fs->cache, e);
-			continue;
-		}
-		out->ends[out->nr_pins] = p->skip + p->len == p->extent.owner.raw_len;
-		out->pin[out->nr_pins++] = e;
-		out->iov[out->nr++] = (struct iovec){(void *)from, p->len};
 	}
 	if (copy)
 		out->iov[out->nr++] = (struct iovec){out->scratch, out->len};

@@ -10,9 +10,11 @@
 #include "fs/arena.h"
 #include "fs/cache.h"
 #include "fs/commit.h"
+#include "fs/flush.h"
 #include "fs/inode.h"
 #include "fs/name.h"
 #include "fs/op.h"
+#include "fs/recompress.h"
 #include "fs/recover.h"
 #include "fs/writeback.h"
 
@@ -127,10 +129,17 @@ static int start_parts(struct fs *fs)
 {
 	int err = arena_new(fs->p.memory_len, true, &fs->arena);
 
+	/* Without it copies are slower; that is all. */
+	if (!err && fs->p.gpu)
+		codec_gpu_register(fs->p.gpu, arena_mem(fs->arena), arena_len(fs->arena));
 	if (!err)
 		err = cache_new(fs->p.cache_len, &fs->cache);
 	if (!err)
 		err = writeback_new(fs, &fs->writeback);
+	if (!err)
+		err = flush_pool_new(fs, &fs->flushes);
+	if (!err)
+		err = recompress_new(fs, &fs->recompress);
 	if (!err)
 		err = commit_new(fs, &fs->commit);
 	if (!err)
@@ -140,9 +149,15 @@ static int start_parts(struct fs *fs)
 
 static void free_parts(struct fs *fs, bool sync_index)
 {
+	/* What a GPU has of ours comes back as a job, and the GPUs' memory is the arena's. */
+	if (fs->writeback)
+		writeback_drain(fs);
 	if (fs->workers)
 		worker_pool_free(fs->workers);
+	codec_gpu_close(fs->p.gpu);
+	recompress_free(fs->recompress);
 	writeback_free(fs->writeback);
+	flush_pool_free(fs->flushes);
 	commit_free(fs->commit);
 	cache_free(fs->cache);
 	arena_free(fs->arena);
@@ -163,10 +178,15 @@ int fs_open(const struct fs_params *p, struct fs **out, char *why, size_t why_le
 
 	snprintf(why, why_len, "out of memory");
 	if (!fs) {
+		codec_gpu_close(p->gpu);
 		raid_close(p->raid, false);
 		return -ENOMEM;
 	}
 	fs->p = *p;
+	if (!fs->p.offer)
+		fs->p.offer = codec_offer;
+	if (!fs->p.complete)
+		fs->p.complete = codec_complete;
 	fs->raid = p->raid;
 	fs->rdonly = raid_readonly(p->raid);
 	fs->extent_len = raid_geometry(p->raid)->extent_len;
@@ -216,8 +236,10 @@ fail:
 
 int fs_close(struct fs *fs)
 {
-	int err = fs->rdonly ? 0 : commit_stop(fs, true);
+	int err;
 
+	recompress_stop(fs->recompress);
+	err = fs->rdonly ? 0 : commit_stop(fs, true);
 	if (err)
 		log_error("unmount: %s: the last changes could not be written and are lost",
 			  strerror(-err));
@@ -232,6 +254,7 @@ int fs_close(struct fs *fs)
 
 void fs_crash(struct fs *fs)
 {
+	recompress_stop(fs->recompress);
 	if (!fs->rdonly)
 		commit_stop(fs, false);
 	free_parts(fs, false);

@@ -5,7 +5,7 @@
  *   the index's write transaction
  *   inode->lock (the holder of the write transaction may take several, in any order; anyone else one at a time,
  *                and then begins no write transaction)
- *   leaves: inode table stripes, pool, cache shards, commit->lock, raid's own
+ *   leaves: inode table stripes, pool, cache shards, commit->lock, those of flush.c and recompress.c, codec's, raid's own
  */
 #ifndef FS_FS_H
 #define FS_FS_H
@@ -27,12 +27,20 @@ struct commit;
 struct inode_table;
 struct arena;
 struct writeback;
+struct flush_pool;
+struct recompress;
 
 /* What a mount is made with; from struct conf in main.c, by hand in tests. */
 struct fs_params {
 	struct raid *raid;     /* owned by the fs from fs_open() on, also when that fails */
 	const char *state_dir; /* where the index goes, a directory of this volume's alone */
 	struct codec_opts codec;
+	struct codec_gpu *gpu; /* owned by the fs as raid is; NULL: none */
+	/* Bytes written to a file before its extents are offered to the GPUs; 0: at once. */
+	uint64_t gpu_threshold;
+	/* codec_offer() and codec_complete() when NULL; others in tests. */
+	bool (*offer)(struct codec_gpu *gpu, struct codec_job *j);
+	int (*complete)(struct codec_job *j);
 	uint64_t memory_len; /* bytes for dirty data */
 	uint64_t cache_len;  /* bytes for decoded extents */
 	unsigned commit_s;   /* 0: no timer (tests) */
@@ -42,14 +50,21 @@ struct fs_params {
 	bool relatime;
 };
 
+/* Extents that were encoded since the mount. */
+struct fs_encoded {
+	atomic_uint_fast64_t nr, raw, stored, ns;
+};
+
 struct fs_counters {
 	atomic_uint_fast64_t nr_inodes;
 	atomic_uint_fast64_t logical;	  /* bytes mapped by files */
 	atomic_uint_fast64_t raw_live;	  /* raw bytes of live extents */
 	atomic_uint_fast64_t stored_live; /* their stored bytes, before parity */
 	atomic_uint_fast64_t nr_extents;
-	atomic_uint_fast64_t raw_in, stored_in;				  /* encoded since mount */
-	atomic_uint_fast64_t kind_raw, kind_zstd, kind_fill, kind_inline; /* extents since mount */
+	atomic_uint_fast64_t raw_in, stored_in; /* encoded since the mount, as the next: */
+	struct fs_encoded by[CODEC_BY_NR];
+	atomic_uint_fast64_t why_nr[CODEC_WHY_NR], why_raw[CODEC_WHY_NR]; /* the same extents */
+	atomic_uint_fast64_t nr_inline; /* tiny files put into the index since the mount */
 };
 
 struct fs {
@@ -60,6 +75,8 @@ struct fs {
 	struct commit *commit;
 	struct arena *arena;
 	struct writeback *writeback;
+	struct flush_pool *flushes;
+	struct recompress *recompress;
 	struct cache *cache;
 	struct worker_pool *workers;
 	struct fs_counters n;
@@ -70,7 +87,8 @@ struct fs {
 	atomic_uint_fast64_t next_ino, next_gen;
 };
 
-/* Bring a volume up: recover, reclaim, start threads. On failure one line in @why. Ends @p->raid in any case. */
+/* Bring a volume up: recover, reclaim, start threads. On failure one line in @why. Ends @p->raid and
+ * @p->gpu in any case. */
 int fs_open(const struct fs_params *p, struct fs **out, char *why, size_t why_len);
 
 /* Everything durable, everything freed. Returns 0 or the error of the last commit: then the volume was left unclean,

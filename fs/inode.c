@@ -58,6 +58,7 @@ int inode_table_new(struct inode_table **out)
 
 static void inode_free(struct inode *in)
 {
+	codec_file_free(in->codec_file);
 	cond_fini(&in->flushed);
 	lock_fini(&in->lock);
 	free(in);

@@ -1,4 +1,4 @@
-/* matfs: settings, shards, file system, mount, in this order, and back.
+/* matfs: settings, GPUs, shards, file system, mount, in this order, and back.
  *
  * Exit codes are mount(8)'s: 0; 2, wrong settings (nothing was touched); 32, could not mount. And 1: it was mounted, but
  * the last of what was written could not be made durable. */
@@ -179,7 +179,37 @@ static char *make_state_dir(const struct conf *conf, const struct raid *raid)
 	return NULL;
 }
 
-static int open_fs(const struct conf *conf, struct raid *raid, struct fs **out)
+/* *@out is NULL when there is none. Before anything on a shard is touched: with gpu=on it may be the end. */
+static int open_gpu(const struct conf *conf, struct codec_gpu **out)
+{
+	static const enum codec_gpu_want want[] = {
+		[CONF_GPU_AUTO] = CODEC_GPU_AUTO,
+		[CONF_GPU_ON] = CODEC_GPU_ON,
+		[CONF_GPU_OFF] = CODEC_GPU_OFF,
+	};
+	/* What is mounted read-only needs none. */
+	struct codec_gpu_params p = {
+		.want = conf->ro ? CODEC_GPU_OFF : want[conf->gpu],
+		.nr_threads = conf->threads,
+	};
+	char why[CONF_WHY_LEN] = "";
+	int err;
+
+	*out = NULL;
+	err = codec_gpu_open(&p, out, why, sizeof(why));
+	if (!err)
+		return 0;
+	if (conf->gpu != CONF_GPU_ON) {
+		log_warn("GPU: %s; going on without", *why ? why : strerror(-err));
+		*out = NULL;
+		return 0;
+	}
+	log_error("gpu=on: %s; gpu=auto does without", *why ? why : strerror(-err));
+	return err;
+}
+
+static int open_fs(const struct conf *conf, struct raid *raid, struct codec_gpu *gpu,
+		   struct fs **out)
 {
 	static const enum codec_mode mode[] = {
 		[CONF_CODEC_AUTO] = CODEC_AUTO,
@@ -191,6 +221,8 @@ static int open_fs(const struct conf *conf, struct raid *raid, struct fs **out)
 		.raid = raid,
 		.state_dir = state_dir,
 		.codec = {.mode = mode[conf->codec], .level = (int)conf->level},
+		.gpu = gpu,
+		.gpu_threshold = conf->gpu_threshold,
 		.memory_len = conf->memory - conf->cache,
 		.cache_len = conf->cache,
 		.commit_s = conf->commit,
@@ -201,6 +233,7 @@ static int open_fs(const struct conf *conf, struct raid *raid, struct fs **out)
 	int err;
 
 	if (!state_dir) {
+		codec_gpu_close(gpu);
 		raid_close(raid, false);
 		return -EIO;
 	}
@@ -245,14 +278,19 @@ static int serve(const struct conf *conf, struct fs *fs, int daemon_fd)
 static int run(const struct conf *conf, int daemon_fd)
 {
 	const struct store_ops *ops;
+	struct codec_gpu *gpu;
 	struct raid *raid;
 	struct fs *fs;
 	int code;
 
-	if (conf->default_shards && make_default_shards(conf))
+	if (open_gpu(conf, &gpu))
 		return EXIT_MOUNT;
-	if (pick_store(conf->engine, &ops) || open_raid(conf, ops, &raid) ||
-	    open_fs(conf, raid, &fs))
+	if ((conf->default_shards && make_default_shards(conf)) || pick_store(conf->engine, &ops) ||
+	    open_raid(conf, ops, &raid)) {
+		codec_gpu_close(gpu);
+		return EXIT_MOUNT;
+	}
+	if (open_fs(conf, raid, gpu, &fs))
 		return EXIT_MOUNT;
 	code = serve(conf, fs, daemon_fd);
 	if (fs_close(fs) && !code)

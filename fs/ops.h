@@ -56,6 +56,10 @@
 	  (req, ino, mode, off, len, fi))                                                          \
 	X(lseek, (fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi), \
 	  (req, ino, off, whence, fi))                                                             \
+	X(ioctl, (fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,                         \
+		  struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_len,        \
+		  size_t out_len),                                                                 \
+	  (req, ino, cmd, arg, fi, flags, in, in_len, out_len))                                    \
 	X(copy_file_range, (fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_file_info *fi,  \
 			    fuse_ino_t to_ino, off_t to_off, struct fuse_file_info *to_fi,         \
 			    size_t len, int flags),                                                \

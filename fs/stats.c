@@ -10,6 +10,7 @@
 #include "fs/arena.h"
 #include "fs/cache.h"
 #include "fs/commit.h"
+#include "fs/recompress.h"
 #include "fs/writeback.h"
 
 #define LOG_LEN (32 * KIB)
@@ -115,10 +116,91 @@ static void stats_data(struct report *r, struct fs *fs)
 	report_number(r, "encoded_in", REPORT_BYTES, raw_in);
 	report_number(r, "encoded_out", REPORT_BYTES, stored_in);
 	report_ratio(r, "encoded_ratio", ratio(raw_in, stored_in));
-	report_number(r, "encoded_raw", REPORT_COUNT, atomic_load(&n->kind_raw));
-	report_number(r, "encoded_zstd", REPORT_COUNT, atomic_load(&n->kind_zstd));
-	report_number(r, "encoded_fill", REPORT_COUNT, atomic_load(&n->kind_fill));
-	report_number(r, "encoded_inline", REPORT_COUNT, atomic_load(&n->kind_inline));
+	report_number(r, "encoded_inline", REPORT_COUNT, atomic_load(&n->nr_inline));
+	report_group_end(r);
+}
+
+/* Megabytes (of 10^6 bytes) a second. */
+static uint64_t rate(uint64_t bytes, uint64_t ns)
+{
+	return ns ? (uint64_t)((double)bytes * 1e3 / (double)ns) : 0;
+}
+
+/* Who encoded what, since the mount. The time is the threads' own. */
+static void stats_encoders(struct report *r, struct fs *fs)
+{
+	report_table(r, "encoders", true);
+	for (unsigned i = 0; i < CODEC_BY_NR; i++) {
+		struct fs_encoded *by = &fs->n.by[i];
+		uint64_t raw = atomic_load(&by->raw), stored = atomic_load(&by->stored);
+		uint64_t ns = atomic_load(&by->ns);
+
+		report_row(r, codec_encoder_name[i]);
+		report_number(r, "extents", REPORT_COUNT, atomic_load(&by->nr));
+		report_number(r, "raw", REPORT_BYTES, raw);
+		report_number(r, "stored", REPORT_BYTES, stored);
+		report_ratio(r, "ratio", ratio(raw, stored));
+		report_number(r, "encode", REPORT_NS, ns);
+		report_number(r, "mb_per_s", REPORT_COUNT, rate(raw, ns));
+	}
+	report_table_end(r);
+}
+
+/* Why they were stored in this way. */
+static void stats_reasons(struct report *r, struct fs *fs, enum report_form form)
+{
+	report_table(r, "reasons", true);
+	for (unsigned i = 0; i < CODEC_WHY_NR; i++) {
+		uint64_t nr = atomic_load(&fs->n.why_nr[i]);
+
+		if (!nr && form == REPORT_TEXT)
+			continue;
+		report_row(r, codec_why_name[i]);
+		report_number(r, "extents", REPORT_COUNT, nr);
+		report_number(r, "raw", REPORT_BYTES, atomic_load(&fs->n.why_raw[i]));
+	}
+	report_table_end(r);
+}
+
+static void stats_gpus(struct report *r, struct fs *fs)
+{
+	unsigned nr = fs->p.gpu ? codec_gpu_count(fs->p.gpu) : 0;
+
+	report_table(r, "gpus", false);
+	for (unsigned i = 0; i < nr; i++) {
+		struct codec_gpu_stat st;
+
+		codec_gpu_stat(fs->p.gpu, i, &st);
+		report_row(r, NULL);
+		report_number(r, "index", REPORT_COUNT, i);
+		report_text(r, "name", st.name);
+		report_text(r, "state", st.state);
+		report_number(r, "raw", REPORT_BYTES, st.raw_bytes);
+		report_number(r, "stored", REPORT_BYTES, st.stored_bytes);
+		report_ratio(r, "ratio", ratio(st.raw_bytes, st.stored_bytes));
+		report_number(r, "batches", REPORT_COUNT, st.nr_batches);
+		report_number(r, "mb_per_s", REPORT_COUNT, st.rate / 1000000);
+		report_number(r, "queued", REPORT_BYTES, st.queued_bytes);
+		report_number(r, "failed", REPORT_COUNT, st.nr_failed);
+		report_number(r, "wrong", REPORT_COUNT, st.nr_wrong);
+		report_text(r, "why", st.why);
+	}
+	report_table_end(r);
+}
+
+static void stats_recompress(struct report *r, struct fs *fs)
+{
+	struct recompress_stat st;
+
+	recompress_stat_get(fs->recompress, &st);
+	report_group(r, "recompress");
+	report_number(r, "queued", REPORT_COUNT, st.nr_queued);
+	report_number(r, "done", REPORT_COUNT, st.nr_done);
+	report_number(r, "failed", REPORT_COUNT, st.nr_failed);
+	report_number(r, "extents", REPORT_COUNT, st.nr_extents);
+	report_number(r, "raw", REPORT_BYTES, st.raw_bytes);
+	report_number(r, "before", REPORT_BYTES, st.stored_before);
+	report_number(r, "after", REPORT_BYTES, st.stored_after);
 	report_group_end(r);
 }
 
@@ -246,6 +328,10 @@ int stats_make(struct ops *o, enum report_form form, char **out, size_t *len)
 	stats_volume(r, o->fs, &st);
 	stats_shards(r, o->fs);
 	stats_data(r, o->fs);
+	stats_encoders(r, o->fs);
+	stats_reasons(r, o->fs, form);
+	stats_gpus(r, o->fs);
+	stats_recompress(r, o->fs);
 	stats_ops(r, o, form);
 	stats_cache(r, o->fs);
 	stats_log(r, o->fs, &st);

@@ -1,25 +1,18 @@
-/* Dirty data on its way to the shards.
+/* Dirty data, until flush.c has written it.
  *
  * A window never changes its group, and windows are listed in the order in which they were made, so the groups in the
  * list only grow: a commit waits until the list's head is of a later group.
  *
- * What a flush does, on a worker: encode each dirty range, write it as a stripe, then in one op put the extents into
- * the map; only then are the bytes dropped from memory, in the same moment for readers (inode->lock). A flush that
- * fails leaves the window as it was; the next commit tries again. */
+ * A flush that fails leaves the window as it was; the next commit tries again. */
 #include "fs/writeback.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "conf/base.h"
-#include "conf/log.h"
-#include "fs/commit.h"
-#include "fs/extent.h"
-#include "fs/file.h"
 #include "fs/arena.h"
-
-/* A range of so many map entries is rewritten as one extent when something in it is written. */
-#define RAGGED 24
+#include "fs/commit.h"
+#include "fs/flush.h"
 
 struct writeback {
 	struct fs *fs;
@@ -149,7 +142,12 @@ static bool window_stable(const struct window *w)
 /* What ranges are reserved as: each may become a stripe of its own, padded to blocks. */
 static uint64_t range_cost(uint64_t len)
 {
-	return round_up(CODEC_HEAD_LEN + len, BLOCK_LEN) + BLOCK_LEN;
+	return round_up(CODEC_HEAD_MAX + len, BLOCK_LEN) + BLOCK_LEN;
+}
+
+uint64_t writeback_cost(uint64_t len)
+{
+	return range_cost(len);
 }
 
 /* What a window may take besides its ranges: inline bytes that move into an extent with it. */
@@ -300,6 +298,7 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 	assert(w && w->buf && at >= w->base && at + len <= w->base + w->cap);
 	memcpy(w->buf + (at - w->base), p, len);
 	ranges_add(w, at, (uint32_t)len);
+	in->written += len;
 }
 
 /* What was reserved write by write is more than one range needs: give back the rest. */
@@ -347,242 +346,74 @@ bool writeback_find(struct inode *in, uint64_t *off, uint64_t end, const uint8_t
 	return false;
 }
 
-/* ---- flushing ---- */
+/* ---- clean bytes ---- */
 
-/* One dirty range, encoded and on the shards. */
-struct flushed {
-	uint64_t off;
-	struct extent extent;
-};
-
-static int flush_range(struct window *w, struct codec_hint *hint, const struct window_range *r,
-		       uint8_t *scratch, struct flushed *out)
+int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes,
+		   uint64_t cost)
 {
-	struct fs *fs = w->inode->fs;
-	struct codec_out enc;
-	struct iovec iov[2];
+	struct inode *in = w->inode;
 	int err;
 
-	out->off = w->start + r->off;
-	err = codec_encode(&fs->p.codec, hint, out->off, w->buf + (r->off - w->base), r->len,
-			   scratch, &enc);
-	if (err)
-		return err;
-	out->extent.gen = atomic_fetch_add(&fs->next_gen, 1);
-	out->extent.owner = (struct stripe_owner){.ino = w->inode->ino,
-						  .file_off = out->off,
-						  .gen = out->extent.gen,
-						  .raw_len = r->len};
-	iov[0] = (struct iovec){enc.head, sizeof(enc.head)};
-	iov[1] = (struct iovec){(void *)enc.payload, enc.payload_len};
-	err = raid_write(fs->raid, &out->extent.owner, iov, 2, &out->extent.loc);
-	if (err)
-		return err;
-	atomic_fetch_add(&fs->n.raw_in, r->len);
-	atomic_fetch_add(&fs->n.stored_in, CODEC_HEAD_LEN + enc.payload_len);
-	atomic_fetch_add(enc.kind == CODEC_KIND_RAW    ? &fs->n.kind_raw
-			 : enc.kind == CODEC_KIND_ZSTD ? &fs->n.kind_zstd
-						       : &fs->n.kind_fill,
-			 1);
-	return 0;
-}
-
-static void flush_undo(struct fs *fs, struct flushed *done, unsigned nr)
-{
-	while (nr--)
-		raid_free(fs->raid, &done[nr].extent.loc);
-}
-
-static int flush_extents(struct window *w)
-{
-	struct fs *fs = w->inode->fs;
-	struct flushed done[WINDOW_RANGES + 1];
-	AUTO_FREE uint8_t *scratch = malloc(codec_scratch_len(fs->extent_len));
-	struct codec_hint hint;
-	unsigned nr = 0;
-	struct op op;
-	int err = scratch ? 0 : -ENOMEM;
-
-	lock_take(&w->inode->lock);
-	hint = w->inode->hint;
-	lock_release(&w->inode->lock);
-	for (; !err && nr < w->nr; nr++) {
-		err = flush_range(w, &hint, &w->range[nr], scratch, &done[nr]);
-		if (err)
-			break;
-	}
-	if (!err)
-		err = op_begin_flush(&op, fs, w->txg);
-	if (err) {
-		flush_undo(fs, done, nr);
-		return err;
-	}
-	op_edit(&op, w->inode);
-	for (unsigned i = 0; !err && i < nr; i++)
-		err = extent_insert(&op, w->inode, done[i].off, &done[i].extent);
-	op.flushed = w;
-	w->inode->hint = hint;
-	err = op_end(&op, err);
-	if (err)
-		flush_undo(fs, done, nr);
-	return err;
-}
-
-/* ---- tiny files ---- */
-
-static bool flush_wants_inline(struct window *w, int *err)
-{
-	struct inode *in = w->inode;
-	struct index_txn *t;
-	struct map_entry m;
-	uint64_t size;
-
-	*err = 0;
 	lock_take(&in->lock);
-	size = in->attr.size;
-	lock_release(&in->lock);
-	if (w->start || size > INLINE_MAX ||
-	    w->range[w->nr - 1].off + w->range[w->nr - 1].len > INLINE_MAX)
-		return false;
-	*err = index_read(in->fs->index, &t);
-	if (*err)
-		return false;
-	/* What is mapped below INLINE_MAX can only change through this window, which is ours now. */
-	*err = extent_find(t, in->ino, 0, &m);
-	index_read_end(t);
-	if (*err == -ENOENT) {
-		*err = 0;
-		return true;
-	}
-	return !*err && m.off >= INLINE_MAX;
-}
-
-static int flush_inline(struct window *w)
-{
-	struct fs *fs = w->inode->fs;
-	uint8_t buf[INLINE_MAX] = {0};
-	struct op op;
-	size_t len;
-	int err = op_begin_flush(&op, fs, w->txg);
-
-	if (err)
-		return err;
-	op_edit(&op, w->inode);
-	err = extent_inline_get(op.txn, w->inode->ino, buf, &len);
-	memset(buf + len, 0, sizeof(buf) - len);
-	for (unsigned i = 0; i < w->nr; i++) {
-		const struct window_range *r = &w->range[i];
-
-		memcpy(buf + r->off, w->buf + (r->off - w->base), r->len);
-		len = MAX(len, (size_t)r->off + r->len);
-	}
-	if (!err)
-		err = extent_inline_put(&op, w->inode, buf, len);
-	op.flushed = w;
-	err = op_end(&op, err);
-	if (!err)
-		atomic_fetch_add(&fs->n.kind_inline, 1);
-	return err;
-}
-
-/* ---- filling a window with what it does not change ---- */
-
-/* Bring clean bytes of [from, to) of the window in between the dirty ranges, which become one.
- * @cost    to be reserved; 0: it is, and this must not fail for want of memory in the pool */
-static int window_fill(struct window *w, uint32_t from, uint32_t to, uint64_t cost)
-{
-	struct inode *in = w->inode;
-	struct file_read r = {.iov = {{0}}};
-	uint32_t at = from;
-	AUTO_FREE uint8_t *bytes = malloc(to - from);
-	int err = bytes ? 0 : -ENOMEM;
-
-	if (!err && cost)
-		err = raid_reserve(in->fs->raid, cost);
-
-	if (err)
-		return err;
-	err = file_peek(in, w->start + from, to - from, &r);
-	for (unsigned i = 0; !err && i < r.nr; i++) {
-		memcpy(bytes + (at - from), r.iov[i].iov_base, r.iov[i].iov_len);
-		at += (uint32_t)r.iov[i].iov_len;
-	}
-	if (!err)
-		memset(bytes + (at - from), 0, to - at);
-	file_read_done(in->fs, &r);
-	lock_take(&in->lock);
-	if (!err)
-		err = window_grow(w, from, to, !cost);
+	err = window_grow(w, from, to, !cost);
 	if (!err) {
 		memcpy(w->buf + (from - w->base), bytes, to - from);
 		ranges_add(w, from, to - from);
 		w->reserved += cost;
 	}
 	lock_release(&in->lock);
-	if (err && cost)
-		raid_unreserve(in->fs->raid, cost);
 	return err;
 }
 
-/* Dirty ranges of a file with inline bytes (for which window_base() was reserved), or in the midst of many small
- * extents, are written together with what lies around them. */
-static int window_round_out(struct window *w)
+int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r)
 {
-	struct inode *in = w->inode;
-	struct fs *fs = in->fs;
-	uint8_t buf[INLINE_MAX];
-	struct index_txn *t;
-	size_t inline_len = 0;
-	unsigned nr = 0;
-	uint64_t end = 0;
-	uint32_t to;
-	int err = index_read(fs->index, &t);
+	uint64_t start = window_start(in->fs, r->off);
+	uint32_t at = (uint32_t)(r->off - start);
+	uint64_t cost = range_cost(r->len) + window_base(start);
+	struct window *w;
+	int err;
 
+	assert(at + r->len <= in->fs->extent_len);
+	if (window_at(in, start))
+		return -EAGAIN;
+	err = raid_reserve(in->fs->raid, cost);
 	if (err)
 		return err;
-	if (!w->start)
-		err = extent_inline_get(t, in->ino, buf, &inline_len);
-	if (!err)
-		err = extent_count(t, in->ino, w->start, fs->extent_len, &nr, &end);
-	index_read_end(t);
-	if (err)
+	w = window_new(in, txg, start);
+	if (!w) {
+		raid_unreserve(in->fs->raid, cost);
+		return -ENOMEM;
+	}
+	w->reserved = cost;
+	err = window_grow(w, at, at + r->len, false);
+	if (err) {
+		window_unlink(w);
+		window_free(w);
 		return err;
-	if (inline_len)
-		err = window_fill(w, 0, (uint32_t)inline_len, 0);
-	if (err || nr + w->nr < RAGGED)
-		return err;
-	/* Not up to the file's size: that may be of a later group. */
-	to = w->range[w->nr - 1].off + w->range[w->nr - 1].len;
-	to = MAX(to, (uint32_t)(end - w->start));
-	/* Only tidiness: without room or memory for it, or where what lies between cannot be read, the ranges go as
-	 * they are. */
-	window_fill(w, 0, to, range_cost(to));
+	}
+	memcpy(w->buf + (at - w->base), r->bytes, r->len);
+	ranges_add(w, at, r->len);
+	w->rewrite = r;
+	window_post(w);
 	return 0;
 }
 
-static int window_flush(struct window *w)
-{
-	bool small;
-	int err;
-
-	if (!w->nr) {
-		lock_take(&w->inode->lock);
-		window_unlink(w);
-		lock_release(&w->inode->lock);
-		return 0;
-	}
-	small = flush_wants_inline(w, &err);
-	if (err)
-		return err;
-	if (small)
-		return flush_inline(w);
-	err = window_round_out(w);
-	return err ? err : flush_extents(w);
-}
+/* ---- written, or not ---- */
 
 void writeback_flushed(struct window *w)
 {
+	if (w->rewrite)
+		w->rewrite->done = true;
 	window_unlink(w);
+}
+
+/* All is in the file already. Were the window kept, a commit would fail for want of what nobody needs. */
+static void window_give_up(struct window *w, int err)
+{
+	lock_take(&w->inode->lock);
+	w->rewrite->err = err;
+	writeback_flushed(w);
+	lock_release(&w->inode->lock);
 }
 
 static void window_failed(struct window *w, int err)
@@ -604,21 +435,27 @@ static void window_failed(struct window *w, int err)
 	lock_release(&wb->lock);
 }
 
-static void window_job(struct job *job)
+void writeback_done(struct window *w, int err)
 {
-	struct window *w = container_of(job, struct window, job);
 	struct writeback *wb = w->inode->fs->writeback;
-	int err = window_flush(w);
 
-	if (err) {
+	if (err && !w->rewrite) {
 		window_failed(w, err);
 		return;
 	}
+	if (err)
+		window_give_up(w, err);
 	window_free(w);
 	lock_take(&wb->lock);
-	wb->nr_flushed++;
+	wb->nr_flushed += !err;
 	wb->nr_queued--;
+	cond_broadcast(&wb->written);
 	lock_release(&wb->lock);
+}
+
+static void window_job(struct job *job)
+{
+	flush_window(container_of(job, struct window, job));
 }
 
 /* With the inode's lock held: DIRTY -> QUEUED. */
@@ -798,6 +635,16 @@ int writeback_group(struct fs *fs, uint64_t txg)
 		if (done || err)
 			return err;
 	}
+}
+
+void writeback_drain(struct fs *fs)
+{
+	struct writeback *wb = fs->writeback;
+
+	lock_take(&wb->lock);
+	while (wb->nr_queued)
+		cond_wait(&wb->written, &wb->lock);
+	lock_release(&wb->lock);
 }
 
 void writeback_stat_get(struct fs *fs, struct writeback_stat *out)

@@ -6,7 +6,8 @@
  *
  *   state    holds                                              moved on by
  *   DIRTY    takes writes while its group is open               writeback_flush_*() -> QUEUED
- *   QUEUED   a job for it is posted; bytes stable                the job -> gone, or DIRTY again after an error
+ *   QUEUED   a job for it is posted, or a GPU has its bytes;     flush.c, by writeback_done() -> gone, or DIRTY again
+ *            bytes stable                                        after an error
  */
 #ifndef FS_WRITEBACK_H
 #define FS_WRITEBACK_H
@@ -27,6 +28,20 @@ struct window_range {
 	uint32_t off, len; /* bytes from the window's start */
 };
 
+/* Clean bytes that are written once more, as the present policy has them. */
+struct rewrite {
+	uint64_t off; /* in the file; [off, off + len) lies within one window */
+	uint32_t len;
+	const uint8_t *bytes; /* what the file has there */
+	uint32_t stored;      /* bytes that they take now */
+	bool must;	      /* write them also where that saves no block */
+	/* the outcome, guarded by the inode's lock; in->flushed tells of it */
+	bool done;
+	bool kept; /* it saved nothing: all is as it was */
+	int err;   /* the same, for this reason */
+	uint32_t stored_now;
+};
+
 struct window {
 	struct inode *inode; /* referenced */
 	struct window *next; /* of the inode, by start; guarded by inode->lock */
@@ -41,13 +56,17 @@ struct window {
 	struct window_range
 		range[WINDOW_RANGES + 1]; /* sorted, apart; guarded by inode->lock while DIRTY */
 	uint64_t reserved;		  /* by raid_reserve() */
+	struct rewrite *rewrite;	  /* borrowed; all that it holds, QUEUED from the start */
 	struct window *list_prev,
 		*list_next; /* all windows, oldest first; guarded by writeback->lock */
 	bool listed;
+	struct flush *flush; /* flush.c's, while a GPU has its bytes */
 	struct job job;
 };
 
 int writeback_new(struct fs *fs, struct writeback **out);
+/* Wait until no window is QUEUED; none is posted any more. */
+void writeback_drain(struct fs *fs);
 /* All windows are gone, or are thrown away with what they hold. The workers have stopped. */
 void writeback_free(struct writeback *wb);
 
@@ -79,12 +98,32 @@ void writeback_flushed(struct window *w);
 /* Forget dirty data from @off on, of an inode that nobody will read again; waits for what is being written. */
 void writeback_drop(struct inode *in, uint64_t off);
 
+/* Write what is in the file at @r->off once more. The caller holds in->lock, has entered group @txg and knows that
+ * @r->bytes is what the file has there now; @r lives until @r->done. The window is posted at once, so nobody's bytes
+ * get into it, and where it cannot be written it goes, and all is as before.
+ * -EAGAIN: somebody's dirty bytes are in that window. -ENOMEM: no memory in the pool. -ENOSPC. */
+int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r) REQUIRES(in->lock);
+
 /* Memory is short: have old windows written, and wait a little for memory to come back. */
 void writeback_relieve(struct fs *fs, uint64_t seen);
 
 /* Post every window of groups up to @txg, and wait until they are written. Returns the first error; the windows that
  * failed stay. */
 int writeback_group(struct fs *fs, uint64_t txg);
+
+/* ---- for flush.c ---- */
+
+/* Bytes to reserve for a range of @len bytes. */
+uint64_t writeback_cost(uint64_t len);
+/* [from, to) of @w, QUEUED, becomes one dirty range.
+ * @bytes   what a reader of the file sees there
+ * @cost    what the caller has reserved for it; 0: the window has, and then memory is taken wherever there is some
+ * -ENOMEM. */
+int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes,
+		   uint64_t cost);
+/* @w's bytes are on the shards and in the map (after writeback_flushed()), or it could not be written: @err. @w is not
+ * the caller's any more. */
+void writeback_done(struct window *w, int err);
 
 struct writeback_stat {
 	uint64_t nr_windows, dirty_bytes; /* now */

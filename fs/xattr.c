@@ -1,11 +1,14 @@
 /* Extended attributes: one record each, KEY_XATTR with the full name. A POSIX ACL that says no more than the mode is
- * not kept, and the mode is kept equal to the ACL that is. */
+ * not kept, and the mode is kept equal to the ACL that is. One attribute has a meaning here, the policy, and a few have
+ * no record: the facts. */
 #include "fs/xattr.h"
 
 #include <sys/xattr.h>
 
 #include "conf/base.h"
 #include "fs/acl.h"
+#include "fs/fact.h"
+#include "fs/policy.h"
 
 #define XATTR_ACL_ACCESS  "system.posix_acl_access"
 #define XATTR_ACL_DEFAULT "system.posix_acl_default"
@@ -172,6 +175,8 @@ static int xattr_set_in(struct op *op, struct inode *in, enum xattr_kind kind, c
 	a->ctime = inode_now();
 	if (!strcmp(name, XATTR_CAPABILITY))
 		a->flags |= ATTR_CAPS;
+	if (!strcmp(name, POLICY_XATTR))
+		policy_changed(in);
 	return xattr_put(op, in->ino, name, value, len);
 }
 
@@ -191,6 +196,8 @@ static int xattr_remove_in(struct op *op, struct inode *in, enum xattr_kind kind
 	a->ctime = inode_now();
 	if (!strcmp(name, XATTR_CAPABILITY))
 		a->flags &= ~ATTR_CAPS;
+	if (!strcmp(name, POLICY_XATTR))
+		policy_changed(in);
 	return 0;
 }
 
@@ -251,6 +258,11 @@ int xattr_inherit(struct op *op, uint64_t parent, uint64_t ino, struct attr *a, 
 
 	if (S_ISLNK(a->mode))
 		return 0;
+	if (S_ISREG(a->mode) || S_ISDIR(a->mode)) {
+		err = policy_inherit(op, parent, ino);
+		if (err)
+			return err;
+	}
 	err = xattr_default_acl(op, parent, &acl);
 	if (err)
 		return err;
@@ -318,6 +330,7 @@ int xattr_set(struct inode *in, const char *name, const void *value, size_t len,
 	      bool kill_sgid)
 {
 	enum xattr_kind kind;
+	struct policy policy;
 	struct op op;
 	int err = xattr_kind(name, &kind);
 
@@ -327,6 +340,10 @@ int xattr_set(struct inode *in, const char *name, const void *value, size_t len,
 		return -EINVAL;
 	if (len > XATTR_VALUE_MAX)
 		return -E2BIG;
+	if (fact_is(name))
+		return -EPERM;
+	if (!strcmp(name, POLICY_XATTR) && policy_parse(value, len, &policy))
+		return -EINVAL;
 	if (xattr_is_acl(kind))
 		return xattr_set_acl(in, kind, value, len, kill_sgid);
 	err = op_begin_grow(&op, in->fs);
@@ -341,6 +358,8 @@ int xattr_remove(struct inode *in, const char *name)
 
 	if (err)
 		return err;
+	if (fact_is(name))
+		return -EPERM;
 	if (xattr_is_acl(kind))
 		return xattr_set_acl(in, kind, NULL, 0, false);
 	err = op_begin(&op, in->fs);
@@ -364,12 +383,31 @@ static int xattr_get_in(struct index_txn *t, uint64_t ino, const char *name, voi
 	return 0;
 }
 
+/* An attribute without a record. */
+static int xattr_get_fact(struct inode *in, const char *name, void *buf, size_t len, size_t *out)
+{
+	char text[FACT_TEXT_LEN];
+	size_t text_len;
+	int err = fact_get(in, name, text, &text_len);
+
+	if (err)
+		return err;
+	if (len && text_len > len)
+		return -ERANGE;
+	if (len)
+		memcpy(buf, text, text_len);
+	*out = text_len;
+	return 0;
+}
+
 int xattr_get(struct inode *in, const char *name, void *buf, size_t len, size_t *out)
 {
 	enum xattr_kind kind;
 	struct index_txn *t;
 	int err = xattr_kind(name, &kind);
 
+	if (!err && fact_is(name))
+		return xattr_get_fact(in, name, buf, len, out);
 	if (!err)
 		err = index_read(in->fs->index, &t);
 	if (err)

@@ -1,5 +1,6 @@
 /* Extended attributes, and the POSIX ACLs among them: setting system.posix_acl_access changes the mode, as in other
- * Linux file systems. Errors are the errnos (negative) that those give. Threads: any. */
+ * Linux file systems. Errors are the errnos (negative) that those give. user.matfs.codec says how the data is compressed
+ * (policy.h): -EINVAL for what it cannot be. The attributes of fact.h can only be read: -EPERM. Threads: any. */
 #ifndef FS_XATTR_H
 #define FS_XATTR_H
 
@@ -23,7 +24,7 @@ int xattr_remove(struct inode *in, const char *name);
 /* ---- inside an op ---- */
 
 /* The attributes of a new inode from its parent's default ACL or, without one, from the umask: changes @a->mode and
- * puts the ACL records for @ino. */
+ * puts the ACL records for @ino. A file or directory takes over the parent's policy, too. */
 int xattr_inherit(struct op *op, uint64_t parent, uint64_t ino, struct attr *a, uint32_t umask);
 /* Delete all of an inode's attributes. */
 int xattr_drop(struct op *op, uint64_t ino);

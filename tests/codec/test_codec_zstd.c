@@ -102,6 +102,8 @@ static void the_buffer_grows_and_stays(void **state)
 	big = codec_zstd_buffer(200000);
 	assert_non_null(big);
 	memset(big, 1, 200000);
+	for (size_t len = 1; len < 1000000; len = len * 3 + 1)
+		assert_int_equal((uintptr_t)codec_zstd_buffer(len) % 64, 0);
 }
 
 /* cmocka's asserts belong to the main thread: this one returns its argument if it found

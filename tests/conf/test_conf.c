@@ -98,6 +98,8 @@ static void help_tells_all(void **state)
 		"256K to 4M",
 		"codec=auto|none|",
 		"level=N",
+		"gpu=auto|on|off",
+		"gpu_threshold=SIZE",
 		"1 to 19 (1)",
 		"memory=SIZE",
 		"cache=SIZE",

@@ -154,6 +154,8 @@ static void defaults_of_a_user(void **state)
 	assert_int_equal(c->extent, 0);
 	assert_int_equal(c->codec, CONF_CODEC_AUTO);
 	assert_int_equal(c->level, 1);
+	assert_int_equal(c->gpu, CONF_GPU_AUTO);
+	assert_int_equal(c->gpu_threshold, 4 * MIB);
 	assert_int_equal(c->memory, 2 * GIB);
 	assert_int_equal(c->cache, 1 * GIB);
 	assert_int_equal(c->commit, 5);
@@ -250,7 +252,7 @@ static void every_name_sets_its_field(void **state)
 	struct fixture *f = *state;
 	struct conf *c =
 		load_ok(f, "raid=6,shards=/a:/b:rel,copies=3,extent=512K,codec=zstd,level=19,"
-			   "memory=1G,cache=100M,commit=300,threads=7,engine=uring,degraded,"
+			   "gpu=on,gpu_threshold=0,memory=1G,cache=100M,commit=300,threads=7,engine=uring,degraded,"
 			   "salvage,wait=0,state=/s/,ro,allow_other,noatime,sync,dirsync,"
 			   "foreground,debug");
 
@@ -263,6 +265,8 @@ static void every_name_sets_its_field(void **state)
 	assert_int_equal(c->extent, 512 * KIB);
 	assert_int_equal(c->codec, CONF_CODEC_ZSTD);
 	assert_int_equal(c->level, 19);
+	assert_int_equal(c->gpu, CONF_GPU_ON);
+	assert_int_equal(c->gpu_threshold, 0);
 	assert_int_equal(c->memory, GIB);
 	assert_int_equal(c->cache, 100 * MIB);
 	assert_int_equal(c->commit, 300);
@@ -276,6 +280,8 @@ static void every_name_sets_its_field(void **state)
 	assert_int_equal(load_ok(f, "raid=1")->raid, 1);
 	assert_int_equal(load_ok(f, "raid=5")->raid, 5);
 	assert_int_equal(load_ok(f, "codec=none")->codec, CONF_CODEC_NONE);
+	assert_int_equal(load_ok(f, "gpu=off,gpu_threshold=64M")->gpu, CONF_GPU_OFF);
+	assert_int_equal(f->conf->gpu_threshold, 64 * MIB);
 	assert_int_equal(load_ok(f, "engine=sync")->engine, CONF_ENGINE_SYNC);
 	assert_true(load_ok(f, "allow_root")->allow_root);
 }
@@ -294,6 +300,7 @@ static void ranges_end_where_they_say(void **state)
 	refuse(f, "copies=17", "-o: copies=17: ", "allowed: 2 to 16");
 	refuse(f, "level=0", "-o: level=0: ", "allowed: 1 to 19");
 	refuse(f, "level=20", "-o: level=20: ", "allowed: 1 to 19");
+	refuse(f, "gpu_threshold=1025T", "-o: gpu_threshold=1025T: ", "allowed: 0 to 1024T");
 	refuse(f, "commit=0", "-o: commit=0: ", "allowed: 1 to 300");
 	refuse(f, "commit=301", "-o: commit=301: ", "allowed: 1 to 300");
 	refuse(f, "threads=0", "-o: threads=0: ", "allowed: 1 to 256");
@@ -321,6 +328,9 @@ static void values_must_be_whole(void **state)
 	refuse(f, "commit=4294967297", "-o: commit=4294967297: ", "allowed: 1 to 300");
 	refuse(f, "memory=1GB", "-o: memory=1GB: ", "with K, M, G");
 	refuse(f, "codec=zst", "-o: codec=zst: did you mean zstd? ", "allowed: auto, none, zstd");
+	refuse(f, "gpu=yes", "-o: gpu=yes: ", "allowed: auto, on, off");
+	refuse(f, "gpu", "-o: gpu: needs a value", "allowed: auto, on, off");
+	refuse(f, "gpu_threshold=-1", "-o: gpu_threshold=-1: ", "with K, M, G");
 	refuse(f, "engine=io_uring", "-o: engine=io_uring: did you mean uring? ",
 	       "auto, uring, sync");
 	refuse(f, "state=", "-o: state=: an empty path", "allowed: a path");

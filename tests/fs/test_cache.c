@@ -1,18 +1,64 @@
-/* The cache: many readers of one extent read it once, what is pinned stays, the rest goes in turn, errors are not kept. */
+/* The cache: many readers of one extent read it once, who wants little has little decoded, what is pinned stays, the
+ * rest goes in turn, errors are not kept. */
 #include "tests/fs/fs_make.h"
 
 #include <pthread.h>
 
+#include "conf/bytes.h"
 #include "conf/log.h"
 #include "fs/cache.h"
 #include "fs/commit.h"
 #include "fs/file.h"
 #include "fs/name.h"
 
-#define NR 48 /* extents of 1 MiB, more than the cache holds */
+#define NR_NUMBERS 48 /* extents of 1 MiB that are encoded in tiles; more than the cache holds */
+#define RAW	   NR_NUMBERS	    /* one that does not shrink, */
+#define FILL	   (NR_NUMBERS + 1) /* one of equal bytes */
+#define NR	   (NR_NUMBERS + 2)
+#define TILE	   CODEC_TILE_LEN
+#define NR_TILES   (MIB / TILE)
+#define WRONG	   5 /* tile of the wrong extent */
 
 static struct fs_make make;
 static struct extent extent[NR];
+static struct extent wrong; /* as extent 7, but for a byte of one stored tile */
+
+/* Items of 32 bits: 12 of noise, 4 of nothing, the extent's number. */
+static uint8_t byte_of(unsigned i, uint32_t off)
+{
+	uint64_t h = (off / 4 + 1 + (uint64_t)i * MIB) * 0x9E3779B97F4A7C15ULL;
+	uint32_t item = (uint32_t)((h ^ h >> 29) * 0xBF58476D1CE4E5B9ULL >> 52) | i << 16;
+
+	if (i == RAW)
+		item = (uint32_t)((h ^ h >> 29) * 0xBF58476D1CE4E5B9ULL >> 20);
+	if (i == FILL)
+		item = 0x5A5A5A5A;
+	return (uint8_t)(item >> off % 4 * 8);
+}
+
+/* The file system does not know this stripe, so it is there until the next mount. */
+static void write_wrong(void)
+{
+	AUTO_FREE uint8_t *enc = malloc(extent[7].loc.len);
+	struct codec_info info;
+	size_t at;
+
+	assert_non_null(enc);
+	assert_int_equal(raid_read(make.fs->raid, &extent[7].owner, &extent[7].loc, enc), 0);
+	assert_int_equal(codec_inspect(enc, extent[7].loc.len, &info), 0);
+	assert_int_equal(info.kind, CODEC_KIND_ZSTD);
+	assert_int_equal(info.nr_tiles, NR_TILES);
+	assert_int_equal(info.phase, 0);
+	at = info.head_len;
+	for (unsigned i = 0; i < WRONG; i++)
+		at += get_u32(enc + CODEC_HEAD_LEN + 8 + (size_t)8 * i);
+	enc[at + 5000] ^= 0x10;
+	wrong = extent[7];
+	wrong.gen = wrong.owner.gen = atomic_fetch_add(&make.fs->next_gen, 1);
+	assert_int_equal(raid_write(make.fs->raid, &wrong.owner,
+				    &(struct iovec){enc, extent[7].loc.len}, 1, &wrong.loc),
+			 0);
+}
 
 static int setup(void **state)
 {
@@ -26,7 +72,8 @@ static int setup(void **state)
 	fs_make_init(&make, 1);
 	assert_int_equal(name_make(make.fs, 1, (struct name){"f", 1}, &nn, &in), 0);
 	for (unsigned i = 0; i < NR; i++) {
-		memset(bytes, (int)(i + 1), sizeof(bytes));
+		for (uint32_t off = 0; off < MIB; off++)
+			bytes[off] = byte_of(i, off);
 		assert_int_equal(
 			file_write(in, i * MIB, &(struct iovec){bytes, sizeof(bytes)}, 1, false),
 			0);
@@ -38,6 +85,7 @@ static int setup(void **state)
 
 		assert_int_equal(extent_find(t, in->ino, i * MIB, &m), 0);
 		assert_int_equal(extent_load(t, m.gen, &extent[i]), 0);
+		assert_int_equal(extent[i].owner.raw_len, MIB);
 	}
 	index_read_end(t);
 	inode_put(in);
@@ -51,46 +99,220 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* With an empty cache. */
+static int mount_again(void **state)
+{
+	(void)state;
+	fs_make_again(&make);
+	return 0;
+}
+
+static uint64_t next(uint64_t *s)
+{
+	*s = *s * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *s >> 33;
+}
+
+static struct cache_stat stat_now(void)
+{
+	struct cache_stat s;
+
+	cache_stat_get(make.fs->cache, &s);
+	return s;
+}
+
+static int get_all(const struct extent *x, bool memory_only, struct cache_entry **e)
+{
+	return cache_get(make.fs, x, 0, MIB, memory_only, e);
+}
+
+static uint8_t byte_in(const struct cache_entry *e, uint32_t off)
+{
+	uint32_t len;
+	const uint8_t *p = cache_bytes(e, off, &len);
+
+	assert_true(len > 0);
+	return *p;
+}
+
+/* Read [from, to) as a file would, and compare: 0, or the first error. */
+static int read_range(const struct extent *x, unsigned i, uint32_t from, uint32_t to,
+		      bool memory_only, bool spent)
+{
+	while (from < to) {
+		struct cache_entry *e;
+		const uint8_t *p;
+		uint32_t len, step;
+		int err = cache_get(make.fs, x, from, to, memory_only, &e);
+
+		if (err)
+			return err;
+		p = cache_bytes(e, from, &len);
+		len = MIN(len, to - from);
+		/* Both ends, and some between. */
+		step = MAX(len / 64, 1U) | 1;
+		for (uint32_t at = 0; at < len && !err; at += step)
+			err = p[at] == byte_of(i, from + at) ? 0 : -ERANGE;
+		if (p[len - 1] != byte_of(i, from + len - 1))
+			err = -ERANGE;
+		if (spent)
+			cache_put_spent(make.fs->cache, e);
+		else
+			cache_put(make.fs->cache, e);
+		if (err)
+			return err;
+		from += len;
+	}
+	return 0;
+}
+
+static int read_one(unsigned i, uint32_t from, uint32_t to)
+{
+	return read_range(&extent[i], i, from, to, false, false);
+}
+
 static void same_extent_is_read_once(void **state)
 {
 	struct cache_entry *e[20];
 	struct cache_stat a, b;
 
 	(void)state;
-	cache_stat_get(make.fs->cache, &a);
-	assert_int_equal(cache_get(make.fs, &extent[0], true, &e[0]), -EAGAIN);
+	a = stat_now();
+	assert_int_equal(get_all(&extent[0], true, &e[0]), -EAGAIN);
 	for (unsigned i = 0; i < 20; i++) {
-		assert_int_equal(cache_get(make.fs, &extent[0], false, &e[i]), 0);
-		assert_ptr_equal(cache_bytes(e[i]), cache_bytes(e[0]));
-		assert_int_equal(cache_bytes(e[i])[777], 1);
+		assert_int_equal(get_all(&extent[0], false, &e[i]), 0);
+		assert_ptr_equal(e[i], e[0]);
+		assert_int_equal(byte_in(e[i], 777), byte_of(0, 777));
 	}
-	cache_stat_get(make.fs->cache, &b);
+	b = stat_now();
 	assert_int_equal(b.nr_misses - a.nr_misses, 1);
 	assert_int_equal(b.nr_hits - a.nr_hits, 19);
+	assert_int_equal(b.nr_tiles - a.nr_tiles, NR_TILES);
+	assert_int_equal(b.decoded_bytes - a.decoded_bytes, MIB);
 	for (unsigned i = 0; i < 20; i++)
 		cache_put(make.fs->cache, e[i]);
-	assert_int_equal(cache_get(make.fs, &extent[0], true, &e[0]), 0);
+	assert_int_equal(get_all(&extent[0], true, &e[0]), 0);
 	cache_put(make.fs->cache, e[0]);
+}
+
+static void a_small_read_decodes_a_tile(void **state)
+{
+	struct cache_stat a = stat_now(), b;
+
+	(void)state;
+	assert_int_equal(read_range(&extent[1], 1, 3 * TILE + 4096, 3 * TILE + 8192, true, false),
+			 -EAGAIN);
+	assert_int_equal(read_one(1, 3 * TILE + 4096, 3 * TILE + 8192), 0);
+	b = stat_now();
+	assert_int_equal(b.nr_tiles - a.nr_tiles, 1);
+	assert_int_equal(b.decoded_bytes - a.decoded_bytes, TILE);
+	assert_int_equal(b.nr_misses - a.nr_misses, 1);
+	/* The tile and what others are decoded from. */
+	assert_true(b.used - a.used >= TILE + extent[1].loc.len);
+	assert_int_equal(b.nr_entries - a.nr_entries, 2);
+	/* All of the tile is there for those who must not decode, but not the next byte. */
+	assert_int_equal(read_range(&extent[1], 1, 3 * TILE, 4 * TILE, true, false), 0);
+	assert_int_equal(read_range(&extent[1], 1, 4 * TILE - 1, 4 * TILE + 1, true, false),
+			 -EAGAIN);
+	assert_int_equal(stat_now().nr_tiles, b.nr_tiles);
+	/* Across an edge: two, of which one is here. */
+	assert_int_equal(read_one(1, 4 * TILE - 2048, 4 * TILE + 2048), 0);
+	assert_int_equal(stat_now().nr_tiles - b.nr_tiles, 1);
+	assert_int_equal(read_one(1, 6 * TILE - 1, 6 * TILE + 1), 0);
+	assert_int_equal(stat_now().nr_tiles - b.nr_tiles, 3);
+}
+
+static void after_the_last_tile_only_raw_bytes_are_kept(void **state)
+{
+	struct cache_stat a = stat_now(), b;
+
+	(void)state;
+	for (uint32_t i = 0; i < NR_TILES; i++)
+		assert_int_equal(read_one(2, i * TILE + 100, i * TILE + 200), 0);
+	b = stat_now();
+	assert_int_equal(b.nr_tiles - a.nr_tiles, NR_TILES);
+	assert_int_equal(b.nr_entries - a.nr_entries, NR_TILES);
+	assert_int_equal(b.used - a.used, MIB);
+	assert_int_equal(read_range(&extent[2], 2, 0, MIB, true, false), 0);
+}
+
+static void all_of_it_takes_the_place_of_its_tiles(void **state)
+{
+	struct cache_stat a = stat_now(), b;
+	struct cache_entry *e;
+
+	(void)state;
+	assert_int_equal(read_one(3, 2 * TILE, 2 * TILE + 1), 0);
+	assert_int_equal(read_one(3, 7 * TILE, 7 * TILE + 1), 0);
+	/* A tile that is here does for what begins in it; the rest is most of the extent. */
+	assert_int_equal(read_one(3, 2 * TILE, MIB), 0);
+	b = stat_now();
+	assert_int_equal(b.nr_tiles - a.nr_tiles, 2 + NR_TILES);
+	assert_int_equal(b.nr_entries - a.nr_entries, 1);
+	assert_int_equal(b.used - a.used, MIB);
+	assert_int_equal(get_all(&extent[3], true, &e), 0);
+	cache_put(make.fs->cache, e);
+}
+
+static void tiles_are_not_for_what_is_only_copied(void **state)
+{
+	struct cache_stat a = stat_now(), b;
+
+	(void)state;
+	assert_int_equal(read_one(RAW, 1234, 1236), 0);
+	b = stat_now();
+	assert_int_equal(b.nr_entries - a.nr_entries, 1);
+	assert_int_equal(b.used - a.used, MIB);
+	assert_int_equal(read_range(&extent[RAW], RAW, 0, MIB, true, false), 0);
+	assert_int_equal(read_one(FILL, 1234, 1236), 0);
+	assert_int_equal(read_range(&extent[FILL], FILL, 0, MIB, true, false), 0);
+	assert_int_equal(stat_now().nr_entries - b.nr_entries, 1);
+	assert_int_equal(stat_now().used - b.used, MIB);
 }
 
 /* More pinned than there is room for: readers still get their bytes, beyond the arena. */
 static void pinned_entries_stay(void **state)
 {
-	struct cache_entry *e[NR];
+	struct cache_entry *e[2 * NR_NUMBERS];
 	struct cache_stat s;
 
 	(void)state;
-	for (unsigned i = 0; i < NR; i++)
-		assert_int_equal(cache_get(make.fs, &extent[i], false, &e[i]), 0);
-	for (unsigned i = 0; i < NR; i++) {
-		assert_int_equal(cache_bytes(e[i])[0], i + 1);
-		assert_int_equal(cache_bytes(e[i])[MIB - 1], i + 1);
+	for (unsigned i = 0; i < NR_NUMBERS; i++)
+		assert_int_equal(get_all(&extent[i], false, &e[i]), 0);
+	/* Tiles beyond the arena, too, and what they are decoded from. */
+	for (unsigned i = 0; i < NR_NUMBERS; i++) {
+		assert_int_equal(
+			cache_get(make.fs, &extent[i], TILE, TILE + 1, false, &e[NR_NUMBERS + i]),
+			0);
 	}
-	for (unsigned i = 0; i < NR; i++)
+	for (unsigned i = 0; i < 2 * NR_NUMBERS; i++) {
+		assert_int_equal(byte_in(e[i], TILE + 2), byte_of(i % NR_NUMBERS, TILE + 2));
+		assert_int_equal(byte_in(e[i], 2 * TILE - 1),
+				 byte_of(i % NR_NUMBERS, 2 * TILE - 1));
+	}
+	for (unsigned i = 0; i < 2 * NR_NUMBERS; i++)
 		cache_put(make.fs->cache, e[i]);
-	cache_stat_get(make.fs->cache, &s);
+	s = stat_now();
 	assert_true(s.used <= s.len);
 	assert_true(s.nr_entries * MIB <= s.len);
+}
+
+static void tiles_are_pinned_beyond_the_arena(void **state)
+{
+	struct cache_entry *all[NR_NUMBERS], *e;
+	struct cache_stat a;
+
+	(void)state;
+	for (unsigned i = 1; i < NR_NUMBERS; i++)
+		assert_int_equal(get_all(&extent[i], false, &all[i]), 0);
+	a = stat_now();
+	assert_int_equal(a.used, a.len);
+	assert_int_equal(cache_get(make.fs, &extent[0], TILE, TILE + 1, false, &e), 0);
+	assert_int_equal(byte_in(e, TILE), byte_of(0, TILE));
+	cache_put(make.fs->cache, e);
+	assert_false(cache_has(make.fs->cache, extent[0].gen));
+	for (unsigned i = 1; i < NR_NUMBERS; i++)
+		cache_put(make.fs->cache, all[i]);
 }
 
 static void oldest_goes_first(void **state)
@@ -98,48 +320,176 @@ static void oldest_goes_first(void **state)
 	struct cache_entry *e;
 
 	(void)state;
-	for (unsigned i = 0; i < NR; i++) {
-		assert_int_equal(cache_get(make.fs, &extent[i], false, &e), 0);
+	for (unsigned i = 0; i < NR_NUMBERS; i++) {
+		assert_int_equal(get_all(&extent[i], false, &e), 0);
 		cache_put(make.fs->cache, e);
 		/* Kept young. */
-		assert_int_equal(cache_get(make.fs, &extent[0], true, &e), 0);
+		assert_int_equal(get_all(&extent[0], true, &e), 0);
 		cache_put(make.fs->cache, e);
 	}
 	assert_true(cache_has(make.fs->cache, extent[0].gen));
-	assert_true(cache_has(make.fs->cache, extent[NR - 1].gen));
+	assert_true(cache_has(make.fs->cache, extent[NR_NUMBERS - 1].gen));
 	assert_false(cache_has(make.fs->cache, extent[1].gen));
+}
+
+/* Stored bytes count, and go as the rest does; a tile outlives them when it is wanted more. */
+static void stored_bytes_are_within_the_budget(void **state)
+{
+	struct cache_stat a = stat_now(), b;
+
+	(void)state;
+	for (unsigned i = 0; i < NR_NUMBERS; i++) {
+		assert_int_equal(read_one(i, 0, 4096), 0);
+		assert_int_equal(read_one(i, 5 * TILE, 5 * TILE + 4096), 0);
+		assert_int_equal(read_range(&extent[0], 0, 0, 4096, true, false), 0);
+		b = stat_now();
+		assert_true(b.used <= b.len);
+	}
+	assert_int_equal(b.nr_tiles - a.nr_tiles, 2 * NR_NUMBERS);
+	assert_true(b.nr_evicted > a.nr_evicted);
+	assert_int_equal(read_range(&extent[0], 0, 5 * TILE, 5 * TILE + 1, true, false), -EAGAIN);
+	assert_int_equal(read_range(&extent[1], 1, 0, 1, true, false), -EAGAIN);
+	/* The first extent's stored bytes are read once more. */
+	assert_int_equal(read_one(0, 0, 3 * TILE), 0);
+	assert_int_equal(stat_now().nr_tiles - b.nr_tiles, 2);
+}
+
+/* Tiles of 30 MiB fit in 32 MiB, their stored bytes beside them do not: in the end the tiles are all here. */
+static void stored_bytes_yield_to_tiles(void **state)
+{
+	struct cache_stat a, b;
+	uint64_t s = 7;
+
+	(void)state;
+	for (unsigned n = 0; n < 4000; n++) {
+		uint32_t off = (uint32_t)(next(&s) % MIB);
+
+		if (n == 3000)
+			a = stat_now();
+		assert_int_equal(read_one((unsigned)(next(&s) % 30), off, off + 1), 0);
+	}
+	b = stat_now();
+	assert_int_equal(b.nr_misses, a.nr_misses);
+	assert_int_equal(b.nr_hits - a.nr_hits, 1000);
+}
+
+static void spent_tiles_go_soon(void **state)
+{
+	struct cache_stat a = stat_now(), b;
+
+	(void)state;
+	for (uint32_t i = 0; i < NR_TILES; i++)
+		assert_int_equal(read_range(&extent[4], 4, i * TILE, (i + 1) * TILE, false, true),
+				 0);
+	b = stat_now();
+	assert_int_equal(b.nr_entries - a.nr_entries, 2);
+	assert_int_equal(b.used - a.used, 2 * TILE);
 }
 
 static void error_is_not_kept(void **state)
 {
-	struct extent wrong = extent[3];
-	struct cache_entry *e;
+	struct extent other = extent[3];
 
 	(void)state;
-	wrong.gen = wrong.owner.gen = 99999999;
+	other.gen = other.owner.gen = 99999999;
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(cache_get(make.fs, &wrong, false, &e), -EIO);
-		assert_false(cache_has(make.fs->cache, wrong.gen));
+		assert_int_equal(read_range(&other, 3, 0, MIB, false, false), -EIO);
+		assert_false(cache_has(make.fs->cache, other.gen));
+		assert_int_equal(read_range(&other, 3, 10, 20, false, false), -EIO);
+		assert_false(cache_has(make.fs->cache, other.gen));
 	}
-	assert_int_equal(cache_get(make.fs, &extent[3], false, &e), 0);
-	cache_put(make.fs->cache, e);
+	assert_int_equal(read_one(3, 0, MIB), 0);
+}
+
+static void wrong_tile_fails_alone(void **state)
+{
+	struct cache_stat s;
+
+	(void)state;
+	write_wrong();
+	assert_int_equal(read_range(&wrong, 7, 0, WRONG * TILE, false, false), 0);
+	for (unsigned n = 0; n < 2; n++) {
+		assert_int_equal(
+			read_range(&wrong, 7, WRONG * TILE + 7, WRONG * TILE + 8, false, false),
+			-EIO);
+		assert_int_equal(
+			read_range(&wrong, 7, WRONG * TILE - 1, WRONG * TILE + 1, false, false),
+			-EIO);
+		assert_int_equal(read_range(&wrong, 7, (WRONG + 1) * TILE, MIB, false, false), 0);
+		/* Most of it, from its beginning. */
+		assert_int_equal(read_range(&wrong, 7, 0, MIB, false, false), -EIO);
+		assert_int_equal(read_range(&wrong, 7, 0, WRONG * TILE, true, false), 0);
+	}
+	s = stat_now();
+	assert_true(s.used <= s.len);
+}
+
+/* ---- threads ---- */
+
+struct same {
+	pthread_barrier_t *barrier;
+	unsigned i, tile;
+	int err;
+};
+
+static void *same_reader(void *arg)
+{
+	struct same *s = arg;
+
+	pthread_barrier_wait(s->barrier);
+	s->err = read_one(s->i, s->tile * TILE + 17, s->tile * TILE + 4113);
+	return NULL;
+}
+
+/* 16 readers of 8 tiles of one extent, at the same moment. */
+static void each_tile_is_decoded_once(void **state)
+{
+	pthread_barrier_t barrier;
+	pthread_t thread[16];
+	struct same same[16];
+
+	(void)state;
+	pthread_barrier_init(&barrier, NULL, 16);
+	for (unsigned i = 10; i < 30; i++) {
+		struct cache_stat a = stat_now(), b;
+
+		for (unsigned k = 0; k < 16; k++) {
+			same[k] = (struct same){.barrier = &barrier, .i = i, .tile = k / 2};
+			assert_int_equal(pthread_create(&thread[k], NULL, same_reader, &same[k]),
+					 0);
+		}
+		for (unsigned k = 0; k < 16; k++) {
+			pthread_join(thread[k], NULL);
+			assert_int_equal(same[k].err, 0);
+		}
+		b = stat_now();
+		assert_int_equal(b.nr_tiles - a.nr_tiles, NR_TILES);
+		assert_int_equal(b.decoded_bytes - a.decoded_bytes, MIB);
+	}
+	pthread_barrier_destroy(&barrier);
 }
 
 static void *reader(void *arg)
 {
 	uint64_t s = (uint64_t)(intptr_t)arg;
 
-	for (unsigned n = 0; n < 3000; n++) {
-		struct cache_entry *e;
-		unsigned i;
+	for (unsigned n = 0; n < 2000; n++) {
+		/* Half of them meet in a few extents. */
+		unsigned i = (unsigned)(next(&s) % (n % 2 ? 3 : NR));
+		uint32_t len = n % 11 ? 4096 : (uint32_t)(next(&s) % MIB) + 1;
+		uint32_t from = (uint32_t)(next(&s) % (MIB - len + 1));
+		bool memory_only = n % 5 == 0;
+		int err = read_range(&extent[i], i, from, from + len, memory_only, n % 3 == 0);
 
-		s = s * 6364136223846793005ULL + 1442695040888963407ULL;
-		i = (unsigned)(s >> 40) % NR;
-		if (cache_get(make.fs, &extent[i], false, &e))
+		if (err && !(memory_only && err == -EAGAIN))
 			return arg;
-		if (cache_bytes(e)[(s >> 20) % MIB] != i + 1)
+		if (n % 50)
+			continue;
+		err = read_range(&wrong, 7, from, from + len, false, false);
+		if (err && err != -EIO)
 			return arg;
-		cache_put(make.fs->cache, e);
+		if (!err != (from >= (WRONG + 1) * TILE || from + len <= WRONG * TILE))
+			return arg;
 	}
 	return NULL;
 }
@@ -147,8 +497,12 @@ static void *reader(void *arg)
 static void readers_get_what_they_ask_for(void **state)
 {
 	pthread_t thread[6];
+	struct cache_stat s;
 
 	(void)state;
+	write_wrong();
+	/* What is wrong is said often here. */
+	log_set_level(0);
 	for (intptr_t i = 0; i < 6; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, reader, (void *)(i + 1)), 0);
 	for (unsigned i = 0; i < 6; i++) {
@@ -157,16 +511,31 @@ static void readers_get_what_they_ask_for(void **state)
 		pthread_join(thread[i], &failed);
 		assert_null(failed);
 	}
+	log_set_level(LOG_LEVEL_ERROR);
+	s = stat_now();
+	assert_true(s.used <= s.len);
 }
+
+#define TEST(f) cmocka_unit_test_setup(f, mount_again)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_extent_is_read_once),
-		cmocka_unit_test(pinned_entries_stay),
-		cmocka_unit_test(oldest_goes_first),
-		cmocka_unit_test(error_is_not_kept),
-		cmocka_unit_test(readers_get_what_they_ask_for),
+		TEST(same_extent_is_read_once),
+		TEST(a_small_read_decodes_a_tile),
+		TEST(after_the_last_tile_only_raw_bytes_are_kept),
+		TEST(all_of_it_takes_the_place_of_its_tiles),
+		TEST(tiles_are_not_for_what_is_only_copied),
+		TEST(pinned_entries_stay),
+		TEST(tiles_are_pinned_beyond_the_arena),
+		TEST(oldest_goes_first),
+		TEST(stored_bytes_are_within_the_budget),
+		TEST(stored_bytes_yield_to_tiles),
+		TEST(spent_tiles_go_soon),
+		TEST(error_is_not_kept),
+		TEST(wrong_tile_fails_alone),
+		TEST(each_tile_is_decoded_once),
+		TEST(readers_get_what_they_ask_for),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
