@@ -41,14 +41,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <xxhash.h>
-#if defined(__x86_64__)
-/* XXH3_64bits() by the widest registers there are: three times as fast as what every x86-64 has. */
-#include <xxh_x86dispatch.h>
-#endif
 
 #include "conf/base.h"
 #include "conf/bytes.h"
+#include "conf/xxh3.h"
 
 #define SKIPPABLE	0x184D2A5Du
 #define SKIPPABLE_TABLE 0x184D2A5Eu

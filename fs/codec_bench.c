@@ -9,15 +9,12 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
-#if defined(__x86_64__)
-#include <xxh_x86dispatch.h> /* by the widest registers there are, as codec and raid have it */
-#endif
 #include <zstd.h>
 
 #include "codec/codec.h"
 #include "conf/base.h"
 #include "conf/lock.h"
+#include "conf/xxh3.h"
 
 struct bench {
 	const struct codec_bench_params *p;

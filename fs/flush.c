@@ -371,7 +371,7 @@ static int flush_extents(struct window *w)
 
 	if (!f)
 		return -ENOMEM;
-	f->opts = policy_of(w->inode);
+	f->opts = codec_policy_of(w->inode);
 	f->file = flush_file(w->inode);
 	flush_learn(f);
 	flush_job(f);

@@ -12,7 +12,7 @@
 #include "conf/lock.h"
 #include "fs/attr.h"
 #include "fs/fs.h"
-#include "fs/policy.h"
+#include "fs/codec_policy.h"
 
 struct window; /* writeback.c: dirty bytes of one aligned range */
 
@@ -29,7 +29,7 @@ struct inode {
 	/* NULL before the first flush of an extent; set under lock, then it stays */
 	struct codec_file *codec_file;
 	bool head_read;		/* for codec_file, or that failed; guarded by lock */
-	bool policy_known;	/* policy is what the index has; guarded by lock */
+	bool codec_policy_known;	/* policy is what the index has; guarded by lock */
 	struct policy policy;	/* guarded by lock */
 	uint64_t written;	/* bytes, since it came to memory; guarded by lock */
 	struct window *windows; /* dirty or being written, sorted by offset; guarded by lock */

@@ -7,10 +7,15 @@
 /* Reads this far from the expected place still go on: the kernel's own read-ahead has several on the way, in any
  * order, and a reader may skip a little. */
 #define SLACK (2 * MIB)
+/* Two reads are no run yet unless they are this close and two of their lengths: random ones in a file of 64 MiB are within
+ * SLACK of each other one time in sixteen, and reading on costs an extent. */
+#define NEAR (128 * KIB)
 
 static bool readahead_goes_on(const struct readahead *r, uint64_t off, uint64_t len)
 {
-	return r->run && off <= r->end + SLACK && off + len + SLACK >= r->end;
+	uint64_t slack = r->run > 1 ? SLACK : MIN(SLACK, NEAR + 2 * MIN(len, SLACK));
+
+	return r->run && off <= r->end + slack && off + len + slack >= r->end;
 }
 
 bool readahead_step(struct readahead *r, uint64_t off, uint64_t len, uint64_t unit, uint64_t window,

@@ -361,7 +361,7 @@ static bool kind_differs(const struct codec_opts *opts, const struct codec_info 
 /* False: as it is is how it would be. */
 static bool run_wants(struct work *w, bool *must)
 {
-	struct codec_opts opts = policy_of(w->in);
+	struct codec_opts opts = codec_policy_of(w->in);
 	struct codec_info info;
 
 	*must = w->run.nr > 1 || !piece_is_whole(&w->run.piece[0]);

@@ -8,7 +8,7 @@
 #include "conf/base.h"
 #include "fs/acl.h"
 #include "fs/fact.h"
-#include "fs/policy.h"
+#include "fs/codec_policy.h"
 
 #define XATTR_ACL_ACCESS  "system.posix_acl_access"
 #define XATTR_ACL_DEFAULT "system.posix_acl_default"
@@ -176,7 +176,7 @@ static int xattr_set_in(struct op *op, struct inode *in, enum xattr_kind kind, c
 	if (!strcmp(name, XATTR_CAPABILITY))
 		a->flags |= ATTR_CAPS;
 	if (!strcmp(name, POLICY_XATTR))
-		policy_changed(in);
+		codec_policy_changed(in);
 	return xattr_put(op, in->ino, name, value, len);
 }
 
@@ -197,7 +197,7 @@ static int xattr_remove_in(struct op *op, struct inode *in, enum xattr_kind kind
 	if (!strcmp(name, XATTR_CAPABILITY))
 		a->flags &= ~ATTR_CAPS;
 	if (!strcmp(name, POLICY_XATTR))
-		policy_changed(in);
+		codec_policy_changed(in);
 	return 0;
 }
 
@@ -259,7 +259,7 @@ int xattr_inherit(struct op *op, uint64_t parent, uint64_t ino, struct attr *a, 
 	if (S_ISLNK(a->mode))
 		return 0;
 	if (S_ISREG(a->mode) || S_ISDIR(a->mode)) {
-		err = policy_inherit(op, parent, ino);
+		err = codec_policy_inherit(op, parent, ino);
 		if (err)
 			return err;
 	}
@@ -342,7 +342,7 @@ int xattr_set(struct inode *in, const char *name, const void *value, size_t len,
 		return -E2BIG;
 	if (fact_is(name))
 		return -EPERM;
-	if (!strcmp(name, POLICY_XATTR) && policy_parse(value, len, &policy))
+	if (!strcmp(name, POLICY_XATTR) && codec_policy_parse(value, len, &policy))
 		return -EINVAL;
 	if (xattr_is_acl(kind))
 		return xattr_set_acl(in, kind, value, len, kill_sgid);

@@ -22,10 +22,10 @@
 
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* the state on the stack: nothing there can fail */
-#include <xxhash.h>
 
 #include "conf/base.h"
 #include "conf/bytes.h"
+#include "conf/xxh3.h"
 
 #define BATCH_MAGIC   "MATFSLOG"
 #define BATCH_SUM_OFF 16

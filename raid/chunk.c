@@ -34,11 +34,11 @@
 #if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>
 #else
-#include <xxhash.h>
 #endif
 
 #include "conf/bytes.h"
 #include "raid/layout.h"
+#include "conf/xxh3.h"
 
 #define MAGIC	"matfschk"
 #define VERSION 1

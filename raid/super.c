@@ -31,10 +31,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "conf/base.h"
 #include "conf/bytes.h"
+#include "conf/xxh3.h"
 
 #define SUPER_MAGIC	 "MATFSSUP"
 #define SUPER_SUM_OFF	 16

@@ -12,7 +12,7 @@
 #include "fs/file.h"
 #include "fs/fsck.h"
 #include "fs/name.h"
-#include "fs/policy.h"
+#include "fs/codec_policy.h"
 #include "fs/recompress.h"
 #include "fs/writeback.h"
 #include "fs/xattr.h"

@@ -2,8 +2,8 @@
  *
  * The attribute of a directory is copied to what is made in it. Its values are "auto", "none" and "zstd", and "auto:N"
  * and "zstd:N" with a level of their own. Threads: any. */
-#ifndef FS_POLICY_H
-#define FS_POLICY_H
+#ifndef FS_CODEC_POLICY_H
+#define FS_CODEC_POLICY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,18 +25,18 @@ struct policy {
 };
 
 /* @text need not end with a NUL. -EINVAL: no policy. */
-int policy_parse(const char *text, size_t len, struct policy *out);
+int codec_policy_parse(const char *text, size_t len, struct policy *out);
 /* The text of one that is set. Returns its length. */
-size_t policy_format(const struct policy *p, char buf[POLICY_TEXT_LEN]);
+size_t codec_policy_format(const struct policy *p, char buf[POLICY_TEXT_LEN]);
 
 /* What @in's data is to be encoded with now. What cannot be read is not there: the mount's setting then. */
-struct codec_opts policy_of(struct inode *in);
+struct codec_opts codec_policy_of(struct inode *in);
 
 /* ---- inside an op ---- */
 
 /* The attribute of @in, edited, is about to change: what is known of it is forgotten. */
-void policy_changed(struct inode *in);
+void codec_policy_changed(struct inode *in);
 /* A new file or directory @ino takes over what its @parent has. */
-int policy_inherit(struct op *op, uint64_t parent, uint64_t ino);
+int codec_policy_inherit(struct op *op, uint64_t parent, uint64_t ino);
 
 #endif

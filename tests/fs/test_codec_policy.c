@@ -6,7 +6,7 @@
 #include "fs/extent.h"
 #include "fs/file.h"
 #include "fs/name.h"
-#include "fs/policy.h"
+#include "fs/codec_policy.h"
 #include "fs/writeback.h"
 #include "fs/xattr.h"
 
@@ -51,11 +51,11 @@ static void policy_is(const char *text, enum codec_mode mode, int level)
 	char back[POLICY_TEXT_LEN];
 	struct policy p;
 
-	assert_int_equal(policy_parse(text, strlen(text), &p), 0);
+	assert_int_equal(codec_policy_parse(text, strlen(text), &p), 0);
 	assert_true(p.set);
 	assert_int_equal(p.mode, mode);
 	assert_int_equal(p.level, level);
-	assert_int_equal(policy_format(&p, back), strlen(text));
+	assert_int_equal(codec_policy_format(&p, back), strlen(text));
 	assert_string_equal(back, text);
 }
 
@@ -80,10 +80,10 @@ static void policy_refuses_the_rest(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-		assert_int_equal(policy_parse(wrong[i], strlen(wrong[i]), &p), -EINVAL);
-	assert_int_equal(policy_parse(NULL, 0, &p), -EINVAL);
+		assert_int_equal(codec_policy_parse(wrong[i], strlen(wrong[i]), &p), -EINVAL);
+	assert_int_equal(codec_policy_parse(NULL, 0, &p), -EINVAL);
 	/* A NUL is no part of the word. */
-	assert_int_equal(policy_parse("auto", 5, &p), -EINVAL);
+	assert_int_equal(codec_policy_parse("auto", 5, &p), -EINVAL);
 }
 
 /* ---- attributes ---- */
@@ -107,7 +107,7 @@ static void policy_attribute_is_checked(void **state)
 
 static void opts_are(struct inode *in, enum codec_mode mode, int level)
 {
-	struct codec_opts o = policy_of(in);
+	struct codec_opts o = codec_policy_of(in);
 
 	assert_int_equal(o.mode, mode);
 	assert_int_equal(o.level, level);

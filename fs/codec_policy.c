@@ -1,6 +1,6 @@
 /* The policy of a file is read from the index when its first extent is written, and kept with the inode. As an op holds
  * the inode's lock until its change is in the index, whoever reads it under that lock reads the newest. */
-#include "fs/policy.h"
+#include "fs/codec_policy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static const struct {
 	{"zstd", CODEC_ZSTD, true},
 };
 
-static int policy_level(const char *text, size_t len, int *out)
+static int codec_policy_level(const char *text, size_t len, int *out)
 {
 	int level = 0;
 
@@ -36,7 +36,7 @@ static int policy_level(const char *text, size_t len, int *out)
 	return 0;
 }
 
-int policy_parse(const char *text, size_t len, struct policy *out)
+int codec_policy_parse(const char *text, size_t len, struct policy *out)
 {
 	const char *colon = len ? memchr(text, ':', len) : NULL;
 	size_t name_len = colon ? (size_t)(colon - text) : len;
@@ -46,8 +46,8 @@ int policy_parse(const char *text, size_t len, struct policy *out)
 
 		if (name_len != strlen(modes[i].name) || memcmp(text, modes[i].name, name_len) != 0)
 			continue;
-		if (colon &&
-		    (!modes[i].levels || policy_level(colon + 1, len - name_len - 1, &p.level)))
+		if (colon && (!modes[i].levels ||
+			      codec_policy_level(colon + 1, len - name_len - 1, &p.level)))
 			return -EINVAL;
 		*out = p;
 		return 0;
@@ -55,7 +55,7 @@ int policy_parse(const char *text, size_t len, struct policy *out)
 	return -EINVAL;
 }
 
-size_t policy_format(const struct policy *p, char buf[POLICY_TEXT_LEN])
+size_t codec_policy_format(const struct policy *p, char buf[POLICY_TEXT_LEN])
 {
 	const char *name = "";
 
@@ -68,14 +68,14 @@ size_t policy_format(const struct policy *p, char buf[POLICY_TEXT_LEN])
 	return (size_t)snprintf(buf, POLICY_TEXT_LEN, "%s", name);
 }
 
-static struct key policy_key(uint64_t ino)
+static struct key codec_policy_key(uint64_t ino)
 {
 	return key_name(ino, KEY_XATTR, POLICY_XATTR, strlen(POLICY_XATTR));
 }
 
-static void policy_load(struct inode *in, struct policy *out)
+static void codec_policy_load(struct inode *in, struct policy *out)
 {
-	struct key key = policy_key(in->ino);
+	struct key key = codec_policy_key(in->ino);
 	struct index_txn *t;
 	struct index_val v;
 
@@ -83,18 +83,18 @@ static void policy_load(struct inode *in, struct policy *out)
 	if (index_read(in->fs->index, &t))
 		return;
 	if (!index_get(t, &key, &v))
-		policy_parse((const char *)v.p, v.len, out);
+		codec_policy_parse((const char *)v.p, v.len, out);
 	index_read_end(t);
 }
 
-struct codec_opts policy_of(struct inode *in)
+struct codec_opts codec_policy_of(struct inode *in)
 {
 	struct codec_opts opts = in->fs->p.codec;
 
 	lock_take(&in->lock);
-	if (!in->policy_known) {
-		policy_load(in, &in->policy);
-		in->policy_known = true;
+	if (!in->codec_policy_known) {
+		codec_policy_load(in, &in->policy);
+		in->codec_policy_known = true;
 	}
 	if (in->policy.set) {
 		opts.mode = in->policy.mode;
@@ -104,14 +104,14 @@ struct codec_opts policy_of(struct inode *in)
 	return opts;
 }
 
-void policy_changed(struct inode *in)
+void codec_policy_changed(struct inode *in)
 {
-	in->policy_known = false;
+	in->codec_policy_known = false;
 }
 
-int policy_inherit(struct op *op, uint64_t parent, uint64_t ino)
+int codec_policy_inherit(struct op *op, uint64_t parent, uint64_t ino)
 {
-	struct key from = policy_key(parent), to = policy_key(ino);
+	struct key from = codec_policy_key(parent), to = codec_policy_key(ino);
 	char text[POLICY_TEXT_LEN];
 	struct index_val v;
 	struct policy p;
@@ -121,8 +121,8 @@ int policy_inherit(struct op *op, uint64_t parent, uint64_t ino)
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	/* One that this program cannot read is not spread. */
-	if (policy_parse((const char *)v.p, v.len, &p))
+	if (codec_policy_parse((const char *)v.p, v.len, &p))
 		return 0;
-	len = policy_format(&p, text);
+	len = codec_policy_format(&p, text);
 	return index_put(op->txn, &to, text, len);
 }
