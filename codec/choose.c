@@ -31,7 +31,7 @@
 #include "conf/base.h"
 
 #define TRUST_MAX 5
-#define DULL_MAX  5
+#define DULL_MAX  4
 
 /* Wider items cost decoders time, and a search is easily fooled: each doubling has to save 1 part in
  * this of the tile. */
@@ -46,6 +46,8 @@
 
 /* A tile of which less than 1 part in this is gained by any width is noise. */
 #define NOISE_PART 256u
+
+#define SIGHT_LEN ((size_t)16384)
 
 /* Differences of differences, and a distance of items, are tried up to these. */
 #define ORDER_MAX 3u
@@ -385,17 +387,43 @@ static bool looks_like_noise(struct search *s)
 	return s->out->list[0].cost > limit;
 }
 
-static int search_full(struct search *s, struct codec_notes *n)
+/* The same, asked of the tile's first bytes, which costs a tenth. */
+static bool noise_at_first_sight(struct search *s)
+{
+	size_t len = s->len;
+	bool noise;
+
+	if (s->array.width)
+		return false;
+	s->len = MIN(len, SIGHT_LEN);
+	round_widths(s);
+	noise = looks_like_noise(s);
+	s->len = len;
+	s->out->nr = 0;
+	s->swap = false;
+	return noise;
+}
+
+static void list_all(struct search *s)
 {
 	unsigned width[2] = {s->array.width}, nr = 1;
 
+	if (noise_at_first_sight(s)) {
+		try_filter(s, (struct filter){.width = 1});
+		return;
+	}
 	round_widths(s);
 	if (looks_like_noise(s))
-		nr = 0;
-	else if (!s->array.width)
+		return;
+	if (!s->array.width)
 		nr = best_widths(s->out, width);
 	for (unsigned i = 0; i < nr; i++)
 		round_shapes(s, width[i]);
+}
+
+static int search_full(struct search *s, struct codec_notes *n)
+{
+	list_all(s);
 	n->trust = 0;
 	n->rate = 0;
 	note_best(s, n);
@@ -455,11 +483,11 @@ static bool dull(const struct codec_job *j, struct codec_notes *n)
 	return false;
 }
 
-/* Nothing was gained: leave the next extents alone, twice as many each time. */
+/* Nothing was gained: leave the next 3 extents alone but for a glance, then 15, 63, 255. */
 static void discourage(struct codec_notes *n)
 {
 	n->dull = (uint8_t)MIN(n->dull + 1, DULL_MAX);
-	n->skip = (uint8_t)((1u << n->dull) - 1);
+	n->skip = (uint8_t)((1u << 2 * n->dull) - 1);
 }
 
 int choose(const struct codec_job *j, uint8_t *work, struct choices *out)

@@ -12,13 +12,14 @@
 #include <stdint.h>
 
 #define ESTIMATE_PART	16384u
+#define ESTIMATE_MAX	(256u << 10) /* a quarter of it is what block_shannon_root() takes */
 #define ESTIMATE_PIECE	2048u
 #define ESTIMATE_SHORT	8192u /* a part below this is counted whole */
 #define ESTIMATE_RUN	16u
 #define ESTIMATE_TABLE	40u /* bytes for the tables of a coded plane */
 #define ESTIMATE_SYMBOL 23u /* 0.72 bits, in 1/32 bit, for each symbol but one: a sample flatters */
 
-/* Stored bytes of one plane of @n bytes. */
+/* Stored bytes of one plane of @n bytes, up to ESTIMATE_MAX. */
 size_t estimate_plane(const uint8_t *plane, size_t n);
 
 /* The same of a filtered tile of @len bytes, @phase of them before the first item, in @width

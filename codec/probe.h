@@ -17,9 +17,8 @@ static inline size_t probe_limit(size_t raw_len)
 	return raw_len - (size_t)div_up(raw_len * 3, 100);
 }
 
-/* Extents shorter than this are not worth a glance: it would cost more than the 3 % of copying and
- * summing them that noise may cost. */
-#define PROBE_GLANCE_MIN (512u << 10)
+/* Extents shorter than this are not worth a glance: it would take longer than their checksum. */
+#define PROBE_GLANCE_MIN (16u << 10)
 
 /* True when every byte is the same. Costs a few bytes' look unless the first ones are. */
 bool probe_is_fill(const uint8_t *raw, size_t len);

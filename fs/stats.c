@@ -234,6 +234,8 @@ static void stats_cache(struct report *r, struct fs *fs)
 	report_number(r, "hits", REPORT_COUNT, st.nr_hits);
 	report_number(r, "misses", REPORT_COUNT, st.nr_misses);
 	report_number(r, "evicted", REPORT_COUNT, st.nr_evicted);
+	report_number(r, "tiles", REPORT_COUNT, st.nr_tiles);
+	report_number(r, "decoded", REPORT_BYTES, st.decoded_bytes);
 	report_group_end(r);
 }
 

@@ -87,8 +87,8 @@ static void make_plane(uint8_t *p, size_t n, unsigned how, struct rng *r)
 
 static void every_plane_is_reckoned_by_the_rule(void **state)
 {
-	static const size_t lens[] = {8191,  8192,  8193,  16383,  16384,  16385,
-				      24575, 24576, 65536, 131072, 131079, 300001};
+	static const size_t lens[] = {8191,  8192,  8193,   16383,  16384,  16385, 24575,
+				      24576, 65536, 131072, 131079, 262143, 262144};
 	struct rng r = rng_seeded(__func__);
 
 	(void)state;
@@ -134,7 +134,7 @@ static void tiles_are_their_planes_and_the_rest(void **state)
 /* As the rule is compared in 128 bits above, this finds sums that are too long for 64 or 32. */
 static void the_longest_planes_do_not_overflow(void **state)
 {
-	size_t n = 4u << 20;
+	size_t n = ESTIMATE_MAX;
 	struct rng r = rng_seeded(__func__);
 	struct guarded g = guarded_new(n, GUARD_ABOVE);
 
@@ -203,8 +203,8 @@ static void the_reckoning_is_near_the_truth(void **state)
 		sum += off;
 		sum_abs += fabs(off);
 		nr++;
-		/* A sample of a quarter has its luck. What does not pay is all of it. */
-		if (fabs(off) > (want < n / 8 ? 0.25 : 0.09))
+		/* A sample of a quarter has its luck, and so have code lengths that must be mended. */
+		if (fabs(off) > (want < n / 8 ? 0.25 : 0.17))
 			fail_msg("%zu bytes, skew %u: %zu reckoned, %zu made", n, i % NR_SKEWS, got,
 				 want);
 		guarded_free(&g);
