@@ -202,7 +202,7 @@ BLOCK_INLINE size_t scan(const uint8_t *s, size_t n, struct block_work *work,
 			mark = mark_bits(mark, change, i);
 		eq_before = eq;
 		in_before = in;
-		if (__builtin_popcountll(eq) >= 64 - RUNS_FEW) {
+		if (here == 64 && __builtin_popcountll(eq) >= 64 - RUNS_FEW) {
 			count_runs(work->count, p, eq);
 		} else if (here == 64) {
 			for (unsigned k = 0; k < 64; k += 8)

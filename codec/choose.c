@@ -61,9 +61,8 @@ struct search {
 	size_t len;
 	struct head_array array; /* width 0: none is known */
 	struct choices *out;
-	uint8_t phase_at; /* where items are by offset in the file, modulo PHASES */
-	bool list_only;	  /* candidates are listed, not looked at */
-	bool swap;	  /* items are big-endian */
+	bool list_only; /* candidates are listed, not looked at */
+	bool swap;	/* items are big-endian */
 	/* work space */
 	uint8_t *filtered;
 	uint8_t *packed;
@@ -86,7 +85,6 @@ size_t choose_work_len(void)
 static void recall_array(struct search *s, struct codec_notes *n)
 {
 	codec_file_recall(s->j->file, s->j->file_off, s->j->raw_len, &s->array, n);
-	s->phase_at = n->phase;
 	s->swap = s->array.width ? s->array.big_endian : n->nr && n->best[0].swap;
 }
 
@@ -102,9 +100,8 @@ static void search_parts(struct search *s, uint8_t *work)
 /* Bytes of the extent before its first item of @width bytes. */
 static uint8_t phase_of(const struct search *s, unsigned width)
 {
-	uint64_t first = s->array.width ? s->array.start : s->phase_at;
-
-	return (uint8_t)((first - s->j->file_off) & (width - 1));
+	/* Where no head tells it, from offset 0 of the file on. */
+	return (uint8_t)((s->array.start - s->j->file_off) & (width - 1));
 }
 
 /* A tile in the middle, as the first one of a file is seldom like the rest; and not the last of

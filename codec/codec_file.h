@@ -14,7 +14,6 @@ struct codec_notes {
 	uint64_t start; /* of the array it is about; 0: of none that a head tells of */
 	struct filter best[NOTES_BEST]; /* the first @nr, best first */
 	uint8_t nr;
-	uint8_t phase;	 /* of the items, by file offset modulo the width, where no head tells it */
 	uint8_t matches; /* planes that libzstd makes shorter than block.c, as in choose.h */
 	bool plain;	 /* libzstd does best on plain bytes */
 	bool near;	 /* libzstd is worth another trial */

@@ -36,7 +36,6 @@ struct codec_gpu {
 	struct gpu *gpu;
 	enum codec_gpu_want want;
 	unsigned nr_threads;
-	void *pinned;
 	atomic_uint_fast64_t cpu_bytes;	 /* declined, not yet encoded */
 	atomic_uint_fast64_t cpu_ns_mib; /* of one thread, lately */
 	atomic_uint_fast64_t nr_wrong;
@@ -94,19 +93,14 @@ void codec_gpu_close(struct codec_gpu *g)
 {
 	if (!g)
 		return;
-	if (g->pinned)
-		gpu_unregister(g->gpu, g->pinned);
+	/* Unpins what was registered, too; but not while the driver is stuck, which would never end. */
 	gpu_close(g->gpu);
 	free(g);
 }
 
 int codec_gpu_register(struct codec_gpu *g, void *p, size_t len)
 {
-	int err = g ? gpu_register(g->gpu, p, len) : 0;
-
-	if (g && !err)
-		g->pinned = p;
-	return err;
+	return g ? gpu_register(g->gpu, p, len) : 0;
 }
 
 /* ---- who does it ---- */

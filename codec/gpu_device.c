@@ -14,7 +14,6 @@
 #include "conf/log.h"
 
 #define POLL_NS	    30000u	    /* a batch takes about a millisecond */
-#define STOP_LOOK_NS 100000000u
 #define OPEN_FACTOR 6u		    /* opening may take so many deadlines: drivers start slowly */
 #define RATE_GUESS  UINT64_C(4000000000) /* bytes a second, until one is measured */
 
@@ -89,6 +88,7 @@ static bool driver_leave(struct gpu_device *d)
 
 	lock_take(&d->lock);
 	d->call_since = 0;
+	d->stuck = false;
 	mine = d->epoch == d->my_epoch;
 	lock_release(&d->lock);
 	return mine;
@@ -202,6 +202,9 @@ bool gpu_device_watch(struct gpu_device *d, uint64_t now)
 	if (d->stat.state == GPU_STARTING)
 		deadline *= OPEN_FACTOR;
 	stuck = d->call_since && now > d->call_since && now - d->call_since > deadline;
+	d->stuck = stuck;
+	if (stuck)
+		cond_broadcast(&d->moved);
 	if (stuck && d->stat.state != GPU_RETIRED) {
 		retire_locked(d, "the driver does not return", &failed, &waiting);
 		lock_release(&d->lock);
@@ -566,16 +569,14 @@ void gpu_device_start(struct gpu_device *d)
 
 bool gpu_device_stop(struct gpu_device *d)
 {
-	bool stuck = false, ended;
+	bool ended;
 
 	lock_take(&d->lock);
 	d->stop = true;
 	cond_broadcast(&d->work);
 	/* The watch sees to it that this comes to an end. */
-	while (!d->ended && !stuck) {
-		cond_wait_until(&d->moved, &d->lock, mono_ns() + STOP_LOOK_NS);
-		stuck = d->call_since && d->epoch != d->my_epoch;
-	}
+	while (!d->ended && !d->stuck)
+		cond_wait(&d->moved, &d->lock);
 	ended = d->ended;
 	lock_release(&d->lock);
 	if (d->started && ended)

@@ -37,6 +37,7 @@ struct gpu_device {
 	struct gpu_jobs queue;
 	uint64_t epoch;
 	uint64_t call_since; /* the thread has been in the driver since then; 0: it is not */
+	bool stuck;	     /* in the driver for longer than the deadline */
 	uint64_t rest;	     /* before the next try, ns */
 	uint64_t ready_since;
 	bool odd;   /* jobs came whose bytes are not pinned */

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/block.h"
-#include "codec/cuda/gpu_batch.h"
 #include "conf/base.h"
 #include "conf/bytes.h"
 
@@ -83,8 +81,7 @@ static size_t answers_len(const struct gpu_limits *lim)
 	return results_len(lim) + ALIGN;
 }
 
-/* The device's view. */
-static struct gpu_batch batch_of(const struct gpu_slot *s)
+struct gpu_batch gpu_slot_batch(const struct gpu_slot *s)
 {
 	const struct gpu_limits *lim = s->lim;
 	struct gpu_batch b = {
@@ -244,7 +241,7 @@ int gpu_slot_send(struct gpu_slot *s)
 {
 	const struct gpu_limits *lim = s->lim;
 	const struct gpu_driver *drv = s->drv;
-	struct gpu_batch b = batch_of(s);
+	struct gpu_batch b = gpu_slot_batch(s);
 	int err = 0;
 
 	assert(s->stage == GPU_SLOT_FILLED);
@@ -269,7 +266,7 @@ int gpu_slot_poll(struct gpu_slot *s)
 
 int gpu_slot_fetch(struct gpu_slot *s)
 {
-	struct gpu_batch b = batch_of(s);
+	struct gpu_batch b = gpu_slot_batch(s);
 
 	assert(s->stage == GPU_SLOT_KERNELS);
 	s->stage = GPU_SLOT_BYTES;

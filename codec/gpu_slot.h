@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "codec/block.h"
+#include "codec/cuda/gpu_batch.h"
 #include "codec/gpu.h"
 #include "codec/gpu_driver.h"
 
@@ -70,6 +71,9 @@ struct gpu_verifier {
 };
 
 struct gpu_limits gpu_limits_for(size_t batch_len);
+
+/* What the device sees of the jobs that are in. */
+struct gpu_batch gpu_slot_batch(const struct gpu_slot *s);
 
 /* Driver calls. Returns 0, -ENOMEM or -EIO; to be undone by gpu_slot_close() in any case. */
 int gpu_slot_open(struct gpu_slot *s, const struct gpu_driver *drv, struct gpu_dev *dev,

@@ -32,7 +32,7 @@ static uint8_t *half_page_off(uint8_t *p, const uint8_t *src)
 
 /* A plane, by who makes it shorter where there is time for both. */
 static int pack_plane(struct packing *p, const uint8_t *bytes, size_t len, bool matches,
-		      uint8_t *dst, size_t *got)
+		      uint8_t *dst, size_t room, size_t *got)
 {
 	bool both = p->j->opts->level > CODEC_LEVEL_MIN && p->j->opts->mode != CODEC_ZSTD;
 	size_t own = SIZE_MAX, by = SIZE_MAX;
@@ -43,7 +43,7 @@ static int pack_plane(struct packing *p, const uint8_t *bytes, size_t len, bool 
 	if (both || matches) {
 		uint8_t *to = both ? p->w->other : dst;
 
-		err = codec_zstd_pack(p->j->opts->level, bytes, len, to, tile_bound(), &by);
+		err = codec_zstd_pack(p->j->opts->level, bytes, len, to, room, &by);
 		if (!err && both && by < own)
 			memcpy(dst, to, by);
 	}
@@ -67,7 +67,7 @@ static int pack_planes(struct packing *p, const uint8_t *bytes, size_t len, unsi
 		if (end <= at)
 			continue;
 		err = pack_plane(p, bytes + at, end - at, p->c.matches >> b & 1,
-				 p->dst + p->len + done, &n);
+				 p->dst + p->len + done, tile_bound() - done, &n);
 		if (err)
 			return err;
 		done += n;

@@ -73,18 +73,22 @@ static struct key codec_policy_key(uint64_t ino)
 	return key_name(ino, KEY_XATTR, POLICY_XATTR, strlen(POLICY_XATTR));
 }
 
-static void codec_policy_load(struct inode *in, struct policy *out)
+/* False: it cannot be read just now. */
+static bool codec_policy_load(struct inode *in, struct policy *out)
 {
 	struct key key = codec_policy_key(in->ino);
 	struct index_txn *t;
 	struct index_val v;
+	int err;
 
 	*out = (struct policy){.set = false};
 	if (index_read(in->fs->index, &t))
-		return;
-	if (!index_get(t, &key, &v))
+		return false;
+	err = index_get(t, &key, &v);
+	if (!err)
 		codec_policy_parse((const char *)v.p, v.len, out);
 	index_read_end(t);
+	return !err || err == -ENOENT;
 }
 
 struct codec_opts codec_policy_of(struct inode *in)
@@ -92,10 +96,8 @@ struct codec_opts codec_policy_of(struct inode *in)
 	struct codec_opts opts = in->fs->p.codec;
 
 	lock_take(&in->lock);
-	if (!in->codec_policy_known) {
-		codec_policy_load(in, &in->policy);
-		in->codec_policy_known = true;
-	}
+	if (!in->codec_policy_known)
+		in->codec_policy_known = codec_policy_load(in, &in->policy);
 	if (in->policy.set) {
 		opts.mode = in->policy.mode;
 		opts.level = in->policy.level ? in->policy.level : opts.level;

@@ -5,7 +5,7 @@
  * over; the window stays QUEUED, its bytes stable, and what the GPU calls in the end posts the rest as a job. So
  * everything that waits for windows waits for those, too.
  *
- * Each flush needs memory to encode into, two and a half times an extent, which is kept and used again: fresh pages
+ * Each flush needs memory to encode into, two to four times an extent, which is kept and used again: fresh pages
  * would cost a fault for each four kilobytes. */
 #include "fs/flush.h"
 
@@ -379,6 +379,7 @@ static int flush_extents(struct window *w)
 		flush_rest(f, codec_encode(&f->codec));
 	return 0;
 }
+
 /* ---- tiny files ---- */
 
 static bool inline_wanted(struct window *w, int *err)

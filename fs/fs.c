@@ -152,9 +152,10 @@ static void free_parts(struct fs *fs, bool sync_index)
 	/* What a GPU has of ours comes back as a job, and the GPUs' memory is the arena's. */
 	if (fs->writeback)
 		writeback_drain(fs);
+	/* Before the workers: a GPU's thread may still be on its way out of worker_post(). */
+	codec_gpu_close(fs->p.gpu);
 	if (fs->workers)
 		worker_pool_free(fs->workers);
-	codec_gpu_close(fs->p.gpu);
 	recompress_free(fs->recompress);
 	writeback_free(fs->writeback);
 	flush_pool_free(fs->flushes);

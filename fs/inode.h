@@ -28,12 +28,12 @@ struct inode {
 		change_txg; /* last transaction group that changed it or its data; guarded by lock */
 	/* NULL before the first flush of an extent; set under lock, then it stays */
 	struct codec_file *codec_file;
-	bool head_read;		/* for codec_file, or that failed; guarded by lock */
-	bool codec_policy_known;	/* policy is what the index has; guarded by lock */
-	struct policy policy;	/* guarded by lock */
-	uint64_t written;	/* bytes, since it came to memory; guarded by lock */
-	struct window *windows; /* dirty or being written, sorted by offset; guarded by lock */
-	struct cond flushed;	/* a window was written; with lock */
+	bool head_read;		 /* for codec_file, or that failed; guarded by lock */
+	bool codec_policy_known; /* policy is what the index has; guarded by lock */
+	struct policy policy;	 /* guarded by lock */
+	uint64_t written;	 /* bytes, since it came to memory; guarded by lock */
+	struct window *windows;	 /* dirty or being written, sorted by offset; guarded by lock */
+	struct cond flushed;	 /* a window was written; with lock */
 	int wb_error; /* of a write-back that failed, for who waits on `flushed` and cleared it; guarded by lock */
 
 	/* the table's, guarded by its stripe */

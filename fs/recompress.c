@@ -228,7 +228,8 @@ static int run_collect(struct index_txn *t, uint64_t ino, uint64_t off, uint32_t
 		err = extent_load(t, m.gen, &p->e);
 		if (err)
 			return err == -ENOENT ? -EIO : err;
-		if (m.skip + m.len > p->e.owner.raw_len)
+		/* The second is what w->bytes has room for. */
+		if (m.skip + m.len > p->e.owner.raw_len || m.off + m.len > end)
 			return -EIO;
 		out->nr++;
 		err = extent_after(t, ino, &m, &m);

@@ -7,8 +7,8 @@
 
 #include "conf/base.h"
 #include "fs/acl.h"
-#include "fs/fact.h"
 #include "fs/codec_policy.h"
+#include "fs/fact.h"
 
 #define XATTR_ACL_ACCESS  "system.posix_acl_access"
 #define XATTR_ACL_DEFAULT "system.posix_acl_default"

@@ -2,6 +2,11 @@
  * caller of emulate_launch(). Fibers live as long as a launch and run its blocks one after the
  * other.
  *
+ * For the thread sanitizer each fiber is a thread of its own, and only what orders memory on a GPU
+ * orders theirs: the begin and the end of a launch, __syncthreads() and __syncwarp(). So it finds the
+ * races that emulation alone does not show, but for those between blocks. This file itself must be
+ * compiled without it, and with EMULATE_TSAN.
+ *
  * A fiber is ready, waits at a barrier, waits for its warp, or is through with the block. Who
  * completes a collective makes its lanes ready; when none is ready and not all are through, they
  * wait for each other. */
@@ -21,20 +26,19 @@
 #define WITH_ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_THREAD__)
-#define WITH_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef WITH_TSAN
+#ifdef EMULATE_TSAN
 #include <sanitizer/tsan_interface.h>
+#endif
+#ifdef EMULATE_TSAN
+#define ORDER_RELEASE(p) __tsan_release(p)
+#define ORDER_ACQUIRE(p) __tsan_acquire(p)
+#else
+#define ORDER_RELEASE(p) ((void)(p))
+#define ORDER_ACQUIRE(p) ((void)(p))
 #endif
 #ifndef __x86_64__
 #include <ucontext.h>
@@ -212,7 +216,7 @@ static void context_make(struct fiber *f)
 	makecontext(&f->context.uc, fiber_main, 0);
 #endif
 	f->context.fake_stack = NULL;
-#ifdef WITH_TSAN
+#ifdef EMULATE_TSAN
 	f->context.tsan = __tsan_create_fiber(0);
 #endif
 }
@@ -228,8 +232,8 @@ static void switch_to(struct context *from, struct context *to, const void *stac
 	(void)len;
 	(void)for_good;
 #endif
-#ifdef WITH_TSAN
-	__tsan_switch_to_fiber(to->tsan, 0);
+#ifdef EMULATE_TSAN
+	__tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync);
 #endif
 #ifdef __x86_64__
 	emulate_switch_stack(&from->sp, to->sp);
@@ -276,7 +280,9 @@ static void fiber_main(void)
 {
 	arrived(&l.self->context);
 	while (!l.ending) {
+		ORDER_ACQUIRE(&l.fiber);
 		l.body(l.args);
+		ORDER_RELEASE(&l.fiber);
 		l.self->state = THROUGH;
 		l.nr_through++;
 		leave(false);
@@ -322,11 +328,13 @@ static void run_block(void)
 		l.fiber[i].place = (struct emulate_place){NULL, 0};
 		make_ready(&l.fiber[i]);
 	}
+	ORDER_RELEASE(&l.fiber);
 	while (l.nr_through < l.nr) {
 		if (!l.nr_ready)
 			die("threads wait for each other");
 		run_all_ready();
 	}
+	ORDER_ACQUIRE(&l.fiber);
 }
 
 static void map_stacks(void)
@@ -350,7 +358,7 @@ static void launch_begin(void)
 	l.dynamic = l.dynamic_len ? malloc(l.dynamic_len) : NULL;
 	if (!l.fiber || (l.dynamic_len && !l.dynamic))
 		die("no memory");
-#ifdef WITH_TSAN
+#ifdef EMULATE_TSAN
 	l.scheduler.tsan = __tsan_get_current_fiber();
 #endif
 	for (unsigned i = 0; i < l.nr; i++) {
@@ -373,7 +381,7 @@ static void launch_end(void)
 		/* A grid without blocks has started no fiber. */
 		if (l.fiber[i].state == THROUGH)
 			run(&l.fiber[i]);
-#ifdef WITH_TSAN
+#ifdef EMULATE_TSAN
 		__tsan_destroy_fiber(l.fiber[i].context.tsan);
 #endif
 	}
@@ -419,6 +427,7 @@ unsigned emulate_barrier(enum emulate_vote vote, int predicate, struct emulate_p
 {
 	struct fiber *f = l.self;
 
+	ORDER_RELEASE(&l.nr_barrier);
 	f->state = AT_BARRIER;
 	f->place = place;
 	f->value = predicate != 0;
@@ -435,6 +444,7 @@ unsigned emulate_barrier(enum emulate_vote vote, int predicate, struct emulate_p
 		l.nr_barrier = l.votes = 0;
 	}
 	leave(false);
+	ORDER_ACQUIRE(&l.nr_barrier);
 	return f->result;
 }
 
@@ -502,6 +512,8 @@ uint32_t emulate_warp(enum emulate_op op, uint32_t mask, uint32_t value, uint32_
 	struct fiber *warp = &l.fiber[f->idx / LANES * LANES];
 	bool all = true;
 
+	if (op == EMULATE_SYNC)
+		ORDER_RELEASE(warp);
 	f->state = IN_WARP;
 	f->place = place;
 	f->op = op;
@@ -532,6 +544,8 @@ uint32_t emulate_warp(enum emulate_op op, uint32_t mask, uint32_t value, uint32_
 				make_ready(&warp[i]);
 	}
 	leave(false);
+	if (op == EMULATE_SYNC)
+		ORDER_ACQUIRE(warp);
 	return f->result;
 }
 
@@ -552,8 +566,12 @@ void *emulate_shared(size_t len, struct emulate_place place)
 	}
 	if (r->len != len || !same_place(r->place, place))
 		die("shared memory that not all threads come by in the same order");
-	if (!r->fresh)
+	if (r->fresh)
+		ORDER_ACQUIRE(r);
+	else
 		memset(r->p, PATTERN, len);
+	if (!r->fresh)
+		ORDER_RELEASE(r);
 	r->fresh = true;
 	return r->p;
 }

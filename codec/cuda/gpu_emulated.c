@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/block.h"
 #include "codec/cuda/gpu_kernels.h"
+#include "codec/estimate.h"
 #include "conf/base.h"
 
 struct memory {
@@ -377,21 +379,97 @@ static int driver_launch(struct gpu_stream *s, const struct gpu_batch *batch)
 }
 
 /* Results that fit nowhere. */
-static void run_plain(const struct gpu_batch *b)
+static void run_nobody(const struct gpu_batch *b)
 {
 	for (uint32_t i = 0; i < b->nr_items; i++)
 		b->result[i] = (struct gpu_result){.len = UINT32_MAX};
 	b->total->out_len = 0;
 }
 
+struct encoder {
+	struct block_work work;
+	uint8_t filtered[GPU_TILE_LEN + 64];
+	uint8_t frame[2 * GPU_TILE_LEN];
+};
+
+/* What gpu_choose.cuh does. */
+static void choose_by_cpu(const struct gpu_batch *b, struct gpu_item *item, struct encoder *enc)
+{
+	uint32_t phase = item->phase, len = item->raw_len;
+	uint32_t tiles = (uint32_t)MAX(div_up(len > phase ? len - phase : 1, GPU_TILE_LEN),
+				       UINT64_C(1));
+	uint32_t from = MIN(phase + tiles / 2 * GPU_TILE_LEN, len);
+	uint32_t to = MIN(phase + (tiles / 2 + 1) * GPU_TILE_LEN, len);
+	size_t best = SIZE_MAX;
+
+	for (uint32_t i = 0; i < item->nr_ways; i++) {
+		const struct gpu_way *way = &b->way[item->way_at + i];
+		size_t cost;
+
+		filter_apply(&way->filter, enc->filtered, b->raw + item->raw_off + from, to - from,
+			     0);
+		cost = way->handicap +
+		       estimate_tile(enc->filtered, to - from, 0, way->filter.width);
+		if (cost >= best)
+			continue;
+		best = cost;
+		item->used = (uint8_t)i;
+		item->filter = way->filter;
+	}
+}
+
+static void run_cpu(const struct gpu_batch *b)
+{
+	struct encoder *enc = malloc(sizeof(*enc));
+	uint64_t at = 0;
+
+	if (!enc)
+		abort();
+	for (uint32_t i = 0; i < b->nr_items; i++) {
+		struct gpu_item *item = &b->item[i];
+		struct gpu_result *r = &b->result[i];
+		struct gpu_shape shape;
+		uint64_t end = at;
+
+		choose_by_cpu(b, item, enc);
+		*r = (struct gpu_result){.out_off = at, .used = item->used};
+		for (uint32_t t = 0; gpu_shape_of(item->raw_len, item->phase, item->filter.width, t,
+						  &shape);
+		     t++) {
+			unsigned phase = t ? 0 : item->phase & (item->filter.width - 1u);
+			size_t len;
+
+			filter_apply(&item->filter, enc->filtered,
+				     b->raw + item->raw_off + shape.from, shape.len, phase);
+			len = block_frame(enc->filtered, shape.len, phase, item->filter.width,
+					  enc->frame, &enc->work);
+			r->tile_len[t] = (uint32_t)len;
+			r->len += (uint32_t)len;
+			memcpy(b->out + end, enc->frame, len);
+			end += len;
+		}
+		if (r->len <= item->room)
+			at = gpu_round((uint32_t)end);
+	}
+	b->total->out_len = at;
+	free(enc);
+}
+
 static void run_launch(const struct gpu_emulated *e, const struct op *op)
 {
 	const struct gpu_batch *b = &op->batch;
 
-	if (e->plain)
-		run_plain(b);
-	else
+	switch (e->by) {
+	case GPU_BY_KERNELS:
 		gpu_kernels_run(b);
+		break;
+	case GPU_BY_CPU:
+		run_cpu(b);
+		break;
+	case GPU_BY_NOBODY:
+		run_nobody(b);
+		break;
+	}
 	switch (op->fault) {
 	case GPU_FAULT_BYTES:
 		/* Not in a head, whose form is looked at. */

@@ -1,4 +1,4 @@
-/* A driver whose GPU is emulated (emulate.h), and which fails on demand. For tests. */
+/* A driver whose GPU is emulated, and which fails on demand. For tests. */
 #ifndef CODEC_CUDA_GPU_EMULATED_H
 #define CODEC_CUDA_GPU_EMULATED_H
 
@@ -36,6 +36,13 @@ enum gpu_emulated_fault {
 	GPU_FAULT_WAY,	   /* ... or which filter was used */
 };
 
+/* How batches are encoded. */
+enum gpu_emulated_by {
+	GPU_BY_KERNELS, /* by the kernels (emulate.h), some MB/s */
+	GPU_BY_CPU,	/* by the CPU's encoder: the same bytes, much faster */
+	GPU_BY_NOBODY,	/* not at all: each extent is longer than its room */
+};
+
 struct gpu_emulated_dev;
 
 /* The driver's argument. Fields of the first group are set before it is used, or, as the others,
@@ -45,7 +52,7 @@ struct gpu_emulated {
 	size_t memory;	  /* the device's, bytes; 0: no limit */
 	size_t pinnable;  /* the host's that can be pinned; 0: no limit */
 	uint64_t slow_ns; /* what a batch takes at least, in addition */
-	bool plain;	  /* skip the kernels: each extent is longer than its room */
+	enum gpu_emulated_by by;
 
 	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t released;

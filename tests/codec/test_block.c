@@ -618,6 +618,24 @@ static void is_not_longer_than_libzstd(void **state)
 
 /* Bytes as they were when there were first files of them. They may not change: other encoders write
  * the same. */
+/* Its last word was once counted with the zeros behind it: a third symbol that is not there, and
+ * longer codes for the two that are. */
+static void a_run_at_the_end_counts_its_own_bytes(void **state)
+{
+	uint8_t raw[64 * 70 + 63], enc[sizeof(raw) + BLOCK_SLACK];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(raw); i++)
+		raw[i] = i % 3 ? 'a' : 'b';
+	for (size_t left = 1; left <= 63; left++) {
+		size_t n = 64 * 70 + left;
+
+		memset(raw + 64 * 70, 'a', 63);
+		block_encode(raw, n, true, enc, work);
+		assert_int_equal(work->count[0][0], 0);
+	}
+}
+
 static void bytes_never_change(void **state)
 {
 	static uint8_t p[BLOCK_RAW_MAX];
@@ -674,6 +692,7 @@ int main(void)
 		cmocka_unit_test(frames_are_cut_at_planes),
 		cmocka_unit_test(run_crosses_a_block_end),
 		cmocka_unit_test(is_not_longer_than_libzstd),
+		cmocka_unit_test(a_run_at_the_end_counts_its_own_bytes),
 		cmocka_unit_test(bytes_never_change),
 	};
 

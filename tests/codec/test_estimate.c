@@ -199,19 +199,19 @@ static void the_reckoning_is_near_the_truth(void **state)
 			g.p[k] = skewed(&r, i % NR_SKEWS);
 		want = block_frame(g.p, n, 0, 1, packed, &work);
 		got = estimate_plane(g.p, n);
-		off = ((double)got - (double)want) / (double)want;
+		off = ((double)got - (double)want) / (double)n;
 		sum += off;
 		sum_abs += fabs(off);
 		nr++;
 		/* A sample of a quarter has its luck, and so have code lengths that must be mended. */
-		if (fabs(off) > (want < n / 8 ? 0.25 : 0.17))
+		if (fabs(off) > (double)want / (double)n / 6 + 0.01)
 			fail_msg("%zu bytes, skew %u: %zu reckoned, %zu made", n, i % NR_SKEWS, got,
 				 want);
 		guarded_free(&g);
 	}
-	printf("reckoned - made: mean %+.2f %%, absolute %.2f %%\n", 100 * sum / nr,
+	printf("reckoned - made, of the plane: mean %+.2f %%, absolute %.2f %%\n", 100 * sum / nr,
 	       100 * sum_abs / nr);
-	assert_true(fabs(sum / nr) < 0.03 && sum_abs / nr < 0.05);
+	assert_true(fabs(sum / nr) < 0.015 && sum_abs / nr < 0.025);
 }
 
 /* Of filters that are tried, the one that is reckoned shortest is shortest, or nearly. */
@@ -260,8 +260,8 @@ static void filters_are_ranked_as_they_turn_out(void **state)
 				made_of_least = made;
 			}
 		}
-		/* Of extents with few codes per block the tables are most of it. */
-		if (made_of_least > least_made + least_made / 20 + 600)
+		/* A few bytes of a tile are not worth a better guess. */
+		if (made_of_least > least_made + least_made / 20 + len / 32)
 			fail_msg("%s: %zu bytes chosen, %zu possible", make_kinds[id].name,
 				 made_of_least, least_made);
 	}

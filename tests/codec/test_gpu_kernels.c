@@ -4,7 +4,7 @@
 #include "codec/cuda/gpu_emulated.h"
 #include "tests/codec/gpu_test.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__)
 #define ROUNDS 1u /* fibers are slow there */
 #else
 #define ROUNDS 4u
