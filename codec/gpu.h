@@ -31,12 +31,12 @@ struct gpu_params {
 	const struct gpu_driver *driver; /* NULL: CUDA, if this program was built with it */
 	void *driver_arg;
 	unsigned nr_devices; /* use no more than these */
-	size_t batch_len;    /* raw bytes of a batch: 32 MiB; at least GPU_RAW_MAX. Pinned memory is six times
+	size_t batch_len; /* raw bytes of a batch: 32 MiB; at least GPU_RAW_MAX. Pinned memory is six times
 				as much, at the most */
 	unsigned verify_every;
-	uint64_t deadline_ns;  /* a device that makes no progress for so long is lost: 10 s */
-	uint64_t rest_ns;      /* before a device that failed is tried again: 30 s, ... */
-	uint64_t rest_max_ns;  /* ... each time twice as long, up to 10 min */
+	uint64_t deadline_ns; /* a device that makes no progress for so long is lost: 10 s */
+	uint64_t rest_ns;     /* before a device that failed is tried again: 30 s, ... */
+	uint64_t rest_max_ns; /* ... each time twice as long, up to 10 min */
 };
 
 /* A way to filter an extent, for the GPU to choose from. */
@@ -48,9 +48,10 @@ struct gpu_try {
 /* An extent. The caller fills the first group, and keeps it and what it points to, unchanged, until
  * done() is called. */
 struct gpu_job {
-	const uint8_t *raw; /* any address; in gpu_register()ed memory it is not copied by the CPU */
-	size_t raw_len;	    /* 1 to GPU_RAW_MAX */
-	unsigned phase;	    /* bytes before the first item; with tries, if items had 8 bytes */
+	const uint8_t
+		*raw;	/* any address; in gpu_register()ed memory it is not copied by the CPU */
+	size_t raw_len; /* 1 to GPU_RAW_MAX */
+	unsigned phase; /* bytes before the first item; with tries, if items had 8 bytes */
 	struct filter filter;
 	const struct gpu_try *tries; /* or NULL: @filter it is */
 	unsigned nr_tries;	     /* up to GPU_TRIES_MAX */
@@ -108,11 +109,11 @@ struct gpu_stat {
 	char reason[96]; /* of the last retirement; empty: there was none */
 	uint64_t jobs, batches;
 	uint64_t raw_bytes, stored_bytes;
-	uint64_t errors;      /* jobs answered with -EIO */
+	uint64_t errors; /* jobs answered with -EIO */
 	uint64_t retirements;
-	uint64_t verified;    /* jobs compared with the CPU's bytes */
-	uint64_t rate;	      /* raw bytes a second, lately, while busy */
-	uint64_t queued;      /* raw bytes, in batches or waiting for one */
+	uint64_t verified; /* jobs compared with the CPU's bytes */
+	uint64_t rate;	   /* raw bytes a second, lately, while busy */
+	uint64_t queued;   /* raw bytes, in batches or waiting for one */
 	size_t batch_len;
 };
 

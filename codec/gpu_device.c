@@ -13,64 +13,9 @@
 #include "conf/base.h"
 #include "conf/log.h"
 
-#define POLL_NS	    30000u	    /* a batch takes about a millisecond */
-#define OPEN_FACTOR 6u		    /* opening may take so many deadlines: drivers start slowly */
+#define POLL_NS	    30000u /* a batch takes about a millisecond */
+#define OPEN_FACTOR 6u	   /* opening may take so many deadlines: drivers start slowly */
 #define RATE_GUESS  UINT64_C(4000000000) /* bytes a second, until one is measured */
-
-/* ---- lists ---- */
-
-void gpu_jobs_init(struct gpu_jobs *l)
-{
-	l->first = NULL;
-	l->end = &l->first;
-}
-
-void gpu_jobs_add(struct gpu_jobs *l, struct gpu_job *j)
-{
-	j->next = NULL;
-	*l->end = j;
-	l->end = &j->next;
-}
-
-void gpu_jobs_add_first(struct gpu_jobs *l, struct gpu_job *j)
-{
-	j->next = l->first;
-	if (!l->first)
-		l->end = &j->next;
-	l->first = j;
-}
-
-void gpu_jobs_move(struct gpu_jobs *l, struct gpu_jobs *from)
-{
-	if (!from->first)
-		return;
-	*l->end = from->first;
-	l->end = from->end;
-	gpu_jobs_init(from);
-}
-
-struct gpu_job *gpu_jobs_take(struct gpu_jobs *l)
-{
-	struct gpu_job *j = l->first;
-
-	if (!j)
-		return NULL;
-	l->first = j->next;
-	if (!l->first)
-		l->end = &l->first;
-	j->next = NULL;
-	return j;
-}
-
-void gpu_jobs_answer(struct gpu_jobs *l, int err)
-{
-	struct gpu_job *j;
-
-	while ((j = gpu_jobs_take(l))) {
-		j->err = err;
-		j->done(j);
-	}
-}
 
 /* ---- the thread and the driver ---- */
 
@@ -392,7 +337,8 @@ static void finish_oldest(struct gpu_device *d, uint64_t now)
 	struct gpu_jobs done;
 	struct gpu_job *j;
 	uint64_t verified = 0;
-	int err = gpu_slot_finish(s, d->verifier, d->gpu->params.verify_every, &d->count, &verified);
+	int err =
+		gpu_slot_finish(s, d->verifier, d->gpu->params.verify_every, &d->count, &verified);
 
 	if (err) {
 		retire(d, "a batch's result", err);

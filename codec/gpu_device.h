@@ -14,14 +14,11 @@
 #include <pthread.h>
 
 #include "codec/gpu.h"
+#include "codec/gpu_jobs.h"
 #include "codec/gpu_slot.h"
 #include "conf/lock.h"
 
 #define GPU_SLOTS 3u
-
-struct gpu_jobs {
-	struct gpu_job *first, **end;
-};
 
 struct gpu_device {
 	struct gpu *gpu;
@@ -40,9 +37,9 @@ struct gpu_device {
 	bool stuck;	     /* in the driver for longer than the deadline */
 	uint64_t rest;	     /* before the next try, ns */
 	uint64_t ready_since;
-	bool odd;   /* jobs came whose bytes are not pinned */
-	bool stop;  /* answer what there is, then end */
-	bool ended; /* the thread is through with everything that is not its own */
+	bool odd;	   /* jobs came whose bytes are not pinned */
+	bool stop;	   /* answer what there is, then end */
+	bool ended;	   /* the thread is through with everything that is not its own */
 	uint64_t my_epoch; /* the thread's, when it opened the device */
 
 	/* the thread's */
@@ -50,9 +47,9 @@ struct gpu_device {
 	struct gpu_limits lim;
 	struct gpu_slot slot[GPU_SLOTS];
 	unsigned oldest, nr_busy; /* slots in use, in a ring */
-	uint64_t progress; /* when a slot last got on, or the first came to be */
-	uint64_t last_end; /* when a batch was last finished */
-	uint64_t count;	   /* jobs, for the verifier */
+	uint64_t progress;	  /* when a slot last got on, or the first came to be */
+	uint64_t last_end;	  /* when a batch was last finished */
+	uint64_t count;		  /* jobs, for the verifier */
 	struct gpu_verifier *verifier;
 };
 

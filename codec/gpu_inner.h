@@ -31,16 +31,6 @@ struct gpu {
 	unsigned pinning; /* threads that pin all regions again; none is given up meanwhile */
 };
 
-void gpu_jobs_init(struct gpu_jobs *l);
-void gpu_jobs_add(struct gpu_jobs *l, struct gpu_job *j);
-void gpu_jobs_add_first(struct gpu_jobs *l, struct gpu_job *j);
-/* Append all of @from, which is empty then. */
-void gpu_jobs_move(struct gpu_jobs *l, struct gpu_jobs *from);
-struct gpu_job *gpu_jobs_take(struct gpu_jobs *l); /* NULL: empty */
-
-/* Answer all of @l with @err. No lock is held. */
-void gpu_jobs_answer(struct gpu_jobs *l, int err);
-
 bool gpu_is_pinned(struct gpu *g, const uint8_t *p, size_t len);
 /* Pin all regions again, after a device was lost and with it, perhaps, what it knew of them. */
 void gpu_pin_again(struct gpu *g);

@@ -173,16 +173,24 @@ void gpu_slot_want_bounce(struct gpu_slot *s)
 
 /* ---- in ---- */
 
-/* Bytes for the device, in one copy with the last ones where both are neighbours on both sides. */
-static void add_span(struct gpu_slot *s, const uint8_t *src, size_t at, size_t len)
+/* The bytes of a job. */
+static void add_span(struct gpu_slot *s, const struct gpu_job *j, size_t at)
 {
-	struct gpu_span *last = s->nr_spans ? &s->span[s->nr_spans - 1] : NULL;
+	struct gpu_span *span = &s->span[s->nr_spans];
 
-	/* The gap is the bounce buffer's, too. */
-	if (last && src == s->h_bounce + at && last->src == s->h_bounce + last->at)
-		last->len = at + len - last->at;
-	else
-		s->span[s->nr_spans++] = (struct gpu_span){src, at, len};
+	if (j->pinned || !s->h_bounce) {
+		*span = (struct gpu_span){j->raw, at, j->raw_len};
+		s->nr_spans++;
+		return;
+	}
+	memcpy(s->h_bounce + at, j->raw, j->raw_len);
+	/* One copy with those before, over the gap, which is the buffer's, too. */
+	if (s->nr_spans && span[-1].src == s->h_bounce + span[-1].at) {
+		span[-1].len = at + j->raw_len - span[-1].at;
+		return;
+	}
+	*span = (struct gpu_span){s->h_bounce + at, at, j->raw_len};
+	s->nr_spans++;
 }
 
 static void add_tiles(struct gpu_slot *s, uint32_t idx, uint32_t len, uint32_t nr)
@@ -221,12 +229,7 @@ bool gpu_slot_add(struct gpu_slot *s, struct gpu_job *j)
 		s->way[s->nr_ways++] = (struct gpu_way){.filter = j->tries[i].filter,
 							.handicap = j->tries[i].handicap,
 							.item = s->nr_jobs};
-	if (!j->pinned && s->h_bounce) {
-		memcpy(s->h_bounce + at, j->raw, len);
-		add_span(s, s->h_bounce + at, at, len);
-	} else {
-		add_span(s, j->raw, at, len);
-	}
+	add_span(s, j, at);
 	s->raw_at = at + len;
 	s->len += len;
 	s->nr_jobs++;
@@ -249,8 +252,9 @@ int gpu_slot_send(struct gpu_slot *s)
 		err = drv->copy_in(s->stream, s->d_mem + s->span[i].at, s->span[i].src,
 				   s->span[i].len);
 	if (!err)
-		err = drv->copy_in(s->stream, b.item, s->item,
-				   (s->nr_ways ? tables_len(lim) : items_len(lim) + tiles_len(lim)));
+		err = drv->copy_in(
+			s->stream, b.item, s->item,
+			(s->nr_ways ? tables_len(lim) : items_len(lim) + tiles_len(lim)));
 	if (!err)
 		err = drv->launch(s->stream, &b);
 	if (!err)

@@ -56,7 +56,8 @@ struct gpu_slot {
 	uint8_t *h_out;
 
 	enum gpu_stage stage;
-	struct gpu_job *jobs, **jobs_end; /* guarded by the device's lock while it calls the driver */
+	struct gpu_job *jobs,
+		**jobs_end; /* guarded by the device's lock while it calls the driver */
 	uint32_t nr_jobs, nr_tiles, nr_ways, nr_spans;
 	size_t raw_at, rooms_at; /* bytes taken of the limits */
 	size_t len;		 /* raw bytes of the jobs */

@@ -38,7 +38,7 @@ struct codec_bench_params {
 	unsigned rounds;  /* each way in turn, extent by extent; the best round counts */
 	bool json;
 	struct codec_gpu *gpu; /* borrowed; opened to take whatever it is offered. NULL: none */
-	FILE *out, *err; /* results; progress and what could not be read */
+	FILE *out, *err;       /* results; progress and what could not be read */
 };
 
 /* Measure all files, print a row for each and one for all: ratios as geometric means, rates as

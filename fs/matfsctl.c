@@ -38,9 +38,11 @@ static const char usage_text[] =
 	"usage\n"
 	"\n"
 	"bench-codec\n"
-	"         what this codec and zstd make of FILEs (of the first 256M of each, or SIZE): ratio, "
+	"         what this codec and zstd make of FILEs (of the first 256M of each, or SIZE): "
+	"ratio, "
 	"and MB/s of one core,\n"
-	"         and of a GPU where there is one; exit codes: 0 all, 1 some files could not be read, "
+	"         and of a GPU where there is one; exit codes: 0 all, 1 some files could not be "
+	"read, "
 	"8 none, 16 usage\n"
 	"\n"
 	"SHARD... are the volume's backing directories, as many as there still are.\n"
@@ -71,10 +73,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{"status", matfsctl_status},
-		{"fsck", matfsctl_fsck},
-		{"extract", matfsctl_extract},
-		{"recompress", matfsctl_recompress},
+		{"status", matfsctl_status},	 {"fsck", matfsctl_fsck},
+		{"extract", matfsctl_extract},	 {"recompress", matfsctl_recompress},
 		{"bench-codec", matfsctl_bench},
 	};
 

@@ -150,10 +150,10 @@ static uint32_t random_below(uint32_t n)
 
 static const char *state_name(const struct fiber *f)
 {
-	static const char *const op[] = {"__syncwarp", "__shfl_sync",	   "__shfl_up_sync",
-					 "__shfl_down_sync", "__shfl_xor_sync",  "__ballot_sync",
-					 "__match_any_sync", "__reduce_add_sync", "__reduce_min_sync",
-					 "__reduce_max_sync", "__reduce_or_sync", "__reduce_and_sync"};
+	static const char *const op[] = {
+		"__syncwarp",	     "__shfl_sync",	  "__shfl_up_sync",   "__shfl_down_sync",
+		"__shfl_xor_sync",   "__ballot_sync",	  "__match_any_sync", "__reduce_add_sync",
+		"__reduce_min_sync", "__reduce_max_sync", "__reduce_or_sync", "__reduce_and_sync"};
 
 	switch (f->state) {
 	case READY:
@@ -450,7 +450,7 @@ unsigned emulate_barrier(enum emulate_vote vote, int predicate, struct emulate_p
 
 static uint32_t warp_result(const struct fiber *warp, const struct fiber *f)
 {
-	unsigned lane = f->idx % LANES, from = lane;
+	unsigned lane = f->idx % LANES, from;
 	uint32_t v = f->op == EMULATE_MIN || f->op == EMULATE_AND ? UINT32_MAX : 0;
 
 	switch (f->op) {

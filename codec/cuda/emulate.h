@@ -130,10 +130,9 @@ static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
 
 #define EMULATE_HERE (emulate_place{__FILE__, __LINE__})
 
-#define __syncthreads()	    ((void)emulate_barrier(EMULATE_VOTE_OR, 0, EMULATE_HERE))
-#define __syncthreads_or(p) ((int)emulate_barrier(EMULATE_VOTE_OR, (p), EMULATE_HERE))
-#define __syncthreads_count(p)                                                                     \
-	((int)emulate_barrier(EMULATE_VOTE_COUNT, (p) != 0, EMULATE_HERE))
+#define __syncthreads()	       ((void)emulate_barrier(EMULATE_VOTE_OR, 0, EMULATE_HERE))
+#define __syncthreads_or(p)    ((int)emulate_barrier(EMULATE_VOTE_OR, (p), EMULATE_HERE))
+#define __syncthreads_count(p) ((int)emulate_barrier(EMULATE_VOTE_COUNT, (p) != 0, EMULATE_HERE))
 
 #define EMULATE_WARP(op, mask, value, arg) emulate_warp(op, mask, value, arg, EMULATE_HERE)
 #define __syncwarp(...)			   ((void)EMULATE_WARP(EMULATE_SYNC, ~0u, 0, 0))
@@ -205,8 +204,8 @@ static inline uint32_t atomicMax(uint32_t *p, uint32_t v)
 	uint32_t old = __atomic_load_n(p, __ATOMIC_RELAXED);
 
 	emulate_pause();
-	while (old < v && !__atomic_compare_exchange_n(p, &old, v, true, __ATOMIC_RELAXED,
-						       __ATOMIC_RELAXED))
+	while (old < v &&
+	       !__atomic_compare_exchange_n(p, &old, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	return old;
 }
@@ -216,8 +215,8 @@ static inline uint32_t atomicMin(uint32_t *p, uint32_t v)
 	uint32_t old = __atomic_load_n(p, __ATOMIC_RELAXED);
 
 	emulate_pause();
-	while (old > v && !__atomic_compare_exchange_n(p, &old, v, true, __ATOMIC_RELAXED,
-						       __ATOMIC_RELAXED))
+	while (old > v &&
+	       !__atomic_compare_exchange_n(p, &old, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	return old;
 }

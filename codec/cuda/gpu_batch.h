@@ -28,9 +28,9 @@
 
 #define GPU_TILE_LEN   (128u << 10) /* CODEC_TILE_LEN */
 #define GPU_BLOCK_LEN  BLOCK_RAW_MAX
-#define GPU_TILES_MAX  32u	    /* CODEC_TILES_MAX */
-#define GPU_TILE_CUTS  8u	    /* most blocks of a tile */
-#define GPU_FRAME_HEAD 9u	    /* bytes before the first block of a frame */
+#define GPU_TILES_MAX  32u /* CODEC_TILES_MAX */
+#define GPU_TILE_CUTS  8u  /* most blocks of a tile */
+#define GPU_FRAME_HEAD 9u  /* bytes before the first block of a frame */
 #define GPU_BLOCK_HEAD 3u
 #define GPU_ALIGN      16u /* of rooms, planes and frames: what a thread reads at a time */
 
@@ -44,7 +44,7 @@ struct gpu_item {
 	uint8_t nr_ways;  /* 0: the filter is given, else it is to be chosen from these */
 	uint8_t used;	  /* which */
 	uint8_t nr_tiles; /* the most there can be, whatever the phase */
-	uint8_t phase;	  /* bytes before the first item, for the widest items that come into question */
+	uint8_t phase; /* bytes before the first item, for the widest items that come into question */
 	struct filter filter;
 };
 
@@ -67,8 +67,9 @@ enum gpu_cut_type { GPU_CUT_RAW, GPU_CUT_RLE, GPU_CUT_CODED, GPU_CUT_NONE };
 /* A block, encoded. */
 struct gpu_cut {
 	uint32_t type; /* the first three are zstd's */
-	uint32_t len;  /* of its content: of the bytes in `filtered`, or in `coded`; RLE: of the run */
-	uint32_t at;   /* from the begin of the extent's frames, where it goes */
+	uint32_t
+		len; /* of its content: of the bytes in `filtered`, or in `coded`; RLE: of the run */
+	uint32_t at; /* from the begin of the extent's frames, where it goes */
 };
 
 /* What became of an extent. */
@@ -126,7 +127,7 @@ struct gpu_shape {
 
 /* False: the extent has no tile @idx. */
 GPU_BOTH bool gpu_shape_of(uint32_t raw_len, uint32_t phase_max, uint32_t width, uint32_t idx,
-			struct gpu_shape *s)
+			   struct gpu_shape *s)
 {
 	uint32_t phase = phase_max & (width - 1);
 	uint32_t from = idx ? phase + idx * GPU_TILE_LEN : 0;

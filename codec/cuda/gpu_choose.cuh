@@ -134,8 +134,8 @@ static __global__ void __launch_bounds__(GPU_THREADS) gpu_reckon(struct gpu_batc
 	const struct filter f = way->filter;
 	const struct gpu_item *item = &batch.item[way->item];
 	uint32_t phase = item->phase, len = item->raw_len, looked = 0;
-	uint32_t tiles = (len > phase ? len - phase + GPU_TILE_LEN - 1 : GPU_TILE_LEN) /
-			 GPU_TILE_LEN;
+	uint32_t tiles =
+		(len > phase ? len - phase + GPU_TILE_LEN - 1 : GPU_TILE_LEN) / GPU_TILE_LEN;
 	uint32_t from = min(phase + tiles / 2 * GPU_TILE_LEN, len);
 	uint32_t to = min(phase + (tiles / 2 + 1) * GPU_TILE_LEN, len);
 	uint32_t nr = (to - from) / f.width, cost = to - from - nr * f.width + way->handicap;

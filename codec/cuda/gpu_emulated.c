@@ -163,9 +163,7 @@ static int call(struct gpu_emulated *e, struct gpu_emulated_dev *d, enum gpu_emu
 	if (d && d->lost)
 		err = -EIO;
 	else if (f == GPU_FAULT_ERROR || f == GPU_FAULT_LOST)
-		err = kind == GPU_CALL_ALLOC  ? -ENOMEM
-		      : kind == GPU_CALL_OPEN ? -ENODEV
-					      : -EIO;
+		err = kind == GPU_CALL_ALLOC ? -ENOMEM : kind == GPU_CALL_OPEN ? -ENODEV : -EIO;
 	pthread_mutex_unlock(&e->lock);
 	if (fault)
 		*fault = f;
@@ -396,8 +394,8 @@ struct encoder {
 static void choose_by_cpu(const struct gpu_batch *b, struct gpu_item *item, struct encoder *enc)
 {
 	uint32_t phase = item->phase, len = item->raw_len;
-	uint32_t tiles = (uint32_t)MAX(div_up(len > phase ? len - phase : 1, GPU_TILE_LEN),
-				       UINT64_C(1));
+	uint32_t tiles =
+		(uint32_t)MAX(div_up(len > phase ? len - phase : 1, GPU_TILE_LEN), UINT64_C(1));
 	uint32_t from = MIN(phase + tiles / 2 * GPU_TILE_LEN, len);
 	uint32_t to = MIN(phase + (tiles / 2 + 1) * GPU_TILE_LEN, len);
 	size_t best = SIZE_MAX;
@@ -433,9 +431,8 @@ static void run_cpu(const struct gpu_batch *b)
 
 		choose_by_cpu(b, item, enc);
 		*r = (struct gpu_result){.out_off = at, .used = item->used};
-		for (uint32_t t = 0; gpu_shape_of(item->raw_len, item->phase, item->filter.width, t,
-						  &shape);
-		     t++) {
+		for (uint32_t t = 0;
+		     gpu_shape_of(item->raw_len, item->phase, item->filter.width, t, &shape); t++) {
 			unsigned phase = t ? 0 : item->phase & (item->filter.width - 1u);
 			size_t len;
 

@@ -26,11 +26,11 @@ enum gpu_emulated_call {
 
 enum gpu_emulated_fault {
 	GPU_FAULT_NONE,
-	GPU_FAULT_ERROR,   /* -EIO; -ENOMEM of allocations, -ENODEV of opening */
-	GPU_FAULT_LOST,	   /* -EIO, from then on from all calls, until the device is opened again */
-	GPU_FAULT_HANG,	   /* what was queued is never done */
-	GPU_FAULT_STUCK,   /* the call does not return before gpu_emulated_release() */
-	GPU_FAULT_BYTES,   /* of launches: a wrong byte in the stored bytes of the first extent ... */
+	GPU_FAULT_ERROR, /* -EIO; -ENOMEM of allocations, -ENODEV of opening */
+	GPU_FAULT_LOST,	 /* -EIO, from then on from all calls, until the device is opened again */
+	GPU_FAULT_HANG,	 /* what was queued is never done */
+	GPU_FAULT_STUCK, /* the call does not return before gpu_emulated_release() */
+	GPU_FAULT_BYTES, /* of launches: a wrong byte in the stored bytes of the first extent ... */
 	GPU_FAULT_LENGTHS, /* ... or in its lengths, ... */
 	GPU_FAULT_PLACE,   /* ... or where it is, ... */
 	GPU_FAULT_WAY,	   /* ... or which filter was used */
@@ -59,7 +59,7 @@ struct gpu_emulated {
 	struct {
 		enum gpu_emulated_call call;
 		enum gpu_emulated_fault fault;
-		unsigned nth; /* call of this kind from now on, from 1; 0: none */
+		unsigned nth;  /* call of this kind from now on, from 1; 0: none */
 		bool for_good; /* all later ones, too */
 	} plan;
 	bool release;

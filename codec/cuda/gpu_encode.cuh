@@ -10,21 +10,20 @@
 #include "codec/cuda/gpu_lang.cuh"
 #include "codec/cuda/gpu_runs.cuh"
 
-#define GPU_HUFFMAN_MIN	  64u /* literals, and bytes of a block, below which nothing is tried */
-#define GPU_STREAMS	  4u
-#define GPU_STREAM_LANES  (GPU_THREADS / GPU_STREAMS)
-#define GPU_JUMP_LEN	  6u
-#define GPU_TABLES_LEN	  58u
+#define GPU_HUFFMAN_MIN	 64u /* literals, and bytes of a block, below which nothing is tried */
+#define GPU_STREAMS	 4u
+#define GPU_STREAM_LANES (GPU_THREADS / GPU_STREAMS)
+#define GPU_JUMP_LEN	 6u
+#define GPU_TABLES_LEN	 58u
 
 /* The tables of the sequences: literal lengths, 35 codes of one state; nothing to say of offsets;
  * match lengths, 52 codes of one state. What FSE_writeNCount() makes of them. */
 static __device__ __constant__ const uint8_t gpu_tables[GPU_TABLES_LEN] = {
-	0x21, 0x08, 0x82, 0x20, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08,
-	0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x1f, /* literals */
-	0x00,
-	0x21, 0x08, 0x82, 0x20, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08,
-	0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x42, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
-	0x88, 0xc8, 0x03, /* matches */
+	0x21, 0x08, 0x82, 0x20, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84,
+	0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x1f, /* literals */
+	0x00, 0x21, 0x08, 0x82, 0x20, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08, 0x21,
+	0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10, 0x42, 0x08, 0x21, 0x84, 0x10,
+	0x42, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0xc8, 0x03, /* matches */
 };
 #define GPU_TABLE_MODES 0x98u /* FSE, one code, FSE */
 
@@ -38,10 +37,10 @@ struct gpu_encode_shared {
 /* This thread's part of the literals of one stream: 16 bytes of the block at a time. */
 struct gpu_share {
 	uint32_t stream;
-	uint32_t from, end;	/* of the stream, in the block */
+	uint32_t from, end; /* of the stream, in the block */
 	uint32_t group, groups_end;
-	uint32_t bits;		/* of the literals there */
-	uint32_t at;		/* where they go in the stream */
+	uint32_t bits; /* of the literals there */
+	uint32_t at;   /* where they go in the stream */
 };
 
 /* A block's content, as it will stand. */
@@ -50,7 +49,7 @@ struct gpu_layout {
 	uint32_t literals_head, told; /* bytes */
 	uint32_t stream[GPU_STREAMS]; /* where they begin, from the content's begin */
 	uint32_t stream_len[GPU_STREAMS];
-	uint32_t sequences;	      /* where their section begins */
+	uint32_t sequences; /* where their section begins */
 	uint32_t sequences_head;
 	uint32_t len;
 };
@@ -80,7 +79,7 @@ GPU_DEV uint32_t gpu_share_bits(const gpu_encode_shared &sh, const gpu_share &s,
 			continue;
 		v = gpu_load16(src + 16 * g);
 		if (m == 0xffff) {
-CU_UNROLL
+			CU_UNROLL
 			for (uint32_t k = 0; k < 16; k++)
 				bits += code[gpu_word(v, k / 4) >> 8 * (k % 4) & 0xff] >> 16;
 			continue;
@@ -105,7 +104,7 @@ GPU_DEV void gpu_share_put(const gpu_encode_shared &sh, const gpu_share &s, cons
 			continue;
 		v = gpu_load16(src + 16 * g);
 		if (m == 0xffff) {
-CU_UNROLL
+			CU_UNROLL
 			for (uint32_t k = 16; k--;) {
 				uint32_t c = code[gpu_word(v, k / 4) >> 8 * (k % 4) & 0xff];
 
@@ -394,7 +393,7 @@ GPU_DEV gpu_cut gpu_encode_block(gpu_encode_shared &sh, const uint8_t *src, uint
 	if (l.huffman) {
 		uint32_t at = l.literals_head + l.told + GPU_JUMP_LEN, above = all;
 
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t s = 0; s < GPU_STREAMS; s++) {
 			uint32_t bits = sh.part[2][2 * s] + sh.part[2][2 * s + 1];
 
@@ -430,6 +429,11 @@ CU_UNROLL
 	if (nr_seqs)
 		gpu_bits_clear(dst, seq_at, seq_bits + 1);
 	__syncthreads();
+	if (!l.huffman) {
+		/* Single bytes, at the ends in words that others or bits into: not at the same time. */
+		gpu_copy_literals(sh.runs, chunk, src, dst + l.literals_head + lits_below);
+		__syncthreads();
+	}
 	gpu_put_heads(sh, l, nr_literals, nr_seqs, dst);
 	if (l.huffman) {
 		gpu_bits b = gpu_bits_at(dst, share.at);
@@ -441,8 +445,6 @@ CU_UNROLL
 			gpu_bits_flush(&b);
 		}
 		gpu_bits_end(&b);
-	} else {
-		gpu_copy_literals(sh.runs, chunk, src, dst + l.literals_head + lits_below);
 	}
 	if (nr_seqs) {
 		gpu_bits b = gpu_bits_at(dst, seq_at);

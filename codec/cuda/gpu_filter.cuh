@@ -50,11 +50,12 @@ template <typename T>
 GPU_DEV void gpu_add_back(const struct filter &f, gpu_four<T> &v, const uint8_t *x, uint32_t i,
 			  uint32_t left, uint64_t back, T times)
 {
-CU_UNROLL
+	CU_UNROLL
 	for (uint32_t k = 0; k < 4; k++)
 		if (k < left && i + k >= back)
-			v.v[k] = (T)(v.v[k] + (decltype(T() + 0u))times *
-						      gpu_item_at<T>(f, x, (uint32_t)(i + k - back)));
+			v.v[k] = (T)(v.v[k] +
+				     (decltype(T() + 0u))times *
+					     gpu_item_at<T>(f, x, (uint32_t)(i + k - back)));
 }
 
 /* Filter items @i to @i + 3 of those at @x, of which @left are there. */
@@ -88,7 +89,7 @@ GPU_DEV void gpu_filter_four(const struct filter &f, const uint8_t *x, uint32_t 
 		const uint32_t by = sizeof(T) == 8 ? 4 : 1;
 		const T bias = (T)((uint64_t)f.bias << (sizeof(T) == 8 ? 52 : 0));
 
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t k = 0; k < 4; k++) {
 			T m = (T)((v.v[k] & sign) | ((T)(v.v[k] - bias) & (T)~sign));
 
@@ -99,7 +100,7 @@ CU_UNROLL
 	default:
 		return;
 	}
-CU_UNROLL
+	CU_UNROLL
 	for (uint32_t k = 0; k < 4; k++)
 		v.v[k] = gpu_zigzag<T>(v.v[k]);
 }
@@ -167,12 +168,12 @@ GPU_DEV void gpu_filter_items(const struct filter &f, const uint8_t *x, uint32_t
 		uint32_t p[8];
 		gpu_four<T> v;
 
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t k = 0; k < 4; k++)
 			v.v[k] = k < left ? gpu_item_at<T>(f, x, i + k) : (T)0;
 		gpu_filter_four<T>(f, x, i, left, v);
 		gpu_planes(v, p);
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t b = 0; b < sizeof(T); b++) {
 			uint8_t *to = dst + b * stride + (b ? 0 : phase) + i;
 

@@ -18,16 +18,16 @@
 #define GPU_TOLD_WORDS 34u
 
 struct gpu_huffman {
-	uint32_t code[256];   /* its length in the upper half */
-	uint8_t len[256];     /* 0: symbol not in use */
+	uint32_t code[256]; /* its length in the upper half */
+	uint8_t len[256];   /* 0: symbol not in use */
 	uint8_t weight[256];
-	uint16_t step[256];   /* FSE: the bits each weight adds, their number in the upper byte */
+	uint16_t step[256]; /* FSE: the bits each weight adds, their number in the upper byte */
 	uint32_t rank[GPU_WARPS][GPU_WEIGHTS]; /* symbols of each weight in each warp */
 	uint32_t part[4][GPU_WARPS];
 	uint32_t told[GPU_TOLD_WORDS];
 	uint32_t fse_bits[GPU_WEIGHTS]; /* per weight, as FSE's encoder has them */
 	int32_t fse_find[GPU_WEIGHTS];
-	uint32_t fse_end[GPU_WEIGHTS];	/* running sum of the norms */
+	uint32_t fse_end[GPU_WEIGHTS]; /* running sum of the norms */
 	uint8_t fse_state[GPU_FSE_STATES];
 	uint32_t fse_head; /* bytes of the table's description; 0: no FSE form */
 	uint32_t fse_last[2];
@@ -35,9 +35,9 @@ struct gpu_huffman {
 
 /* What all threads know of the codes. */
 struct gpu_codes {
-	uint32_t len;	/* of this thread's symbol */
-	uint32_t bits;	/* of all literals */
-	uint32_t last;	/* symbol in use */
+	uint32_t len;  /* of this thread's symbol */
+	uint32_t bits; /* of all literals */
+	uint32_t last; /* symbol in use */
 	uint32_t max_len;
 };
 
@@ -46,7 +46,7 @@ GPU_DEV void gpu_repair(gpu_huffman &sh, const uint32_t *count, uint32_t taken)
 {
 	uint32_t h[8], l[8];
 
-CU_UNROLL
+	CU_UNROLL
 	for (uint32_t j = 0; j < 8; j++) {
 		h[j] = count[8 * gpu_lane() + j];
 		l[j] = sh.len[8 * gpu_lane() + j];
@@ -55,7 +55,7 @@ CU_UNROLL
 		/* The symbol that a bit more costs least. */
 		uint32_t best = GPU_ALL, at = 0, len = 0, least, who;
 
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t j = 0; j < 8; j++) {
 			uint32_t key = l[j] && l[j] < GPU_CODE_MAX ? h[j] << l[j] : GPU_ALL;
 
@@ -68,7 +68,7 @@ CU_UNROLL
 		least = gpu_warp_min(best);
 		who = (uint32_t)__ffs(__ballot_sync(GPU_ALL, best == least)) - 1;
 		len = __shfl_sync(GPU_ALL, len, who);
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t j = 0; j < 8; j++)
 			if (gpu_lane() == who && j == at)
 				l[j]++;
@@ -79,7 +79,7 @@ CU_UNROLL
 		 * once more. */
 		uint32_t best = 0, at = 0, len = 0, most, who;
 
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t j = 0; j < 8; j++) {
 			bool can = l[j] > 1 && GPU_CODE_SPACE >> l[j] <= GPU_CODE_SPACE - taken;
 			uint32_t key = can ? h[j] << l[j] : 0;
@@ -93,13 +93,13 @@ CU_UNROLL
 		most = gpu_warp_max(best);
 		who = (uint32_t)__ffs(__ballot_sync(GPU_ALL, best == most)) - 1;
 		len = __shfl_sync(GPU_ALL, len, who);
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t j = 0; j < 8; j++)
 			if (gpu_lane() == who && j == at)
 				l[j]--;
 		taken += GPU_CODE_SPACE >> len;
 	}
-CU_UNROLL
+	CU_UNROLL
 	for (uint32_t j = 0; j < 8; j++)
 		sh.len[8 * gpu_lane() + j] = (uint8_t)l[j];
 }
@@ -214,7 +214,8 @@ GPU_DEV bool gpu_fse_table(gpu_huffman &sh, uint32_t nr, uint32_t count)
 			sh.fse_state[begin + (uint32_t)__popc(low & mine)] =
 				(uint8_t)(GPU_FSE_STATES + lane);
 		if (sym[1] == w)
-			sh.fse_state[begin + (uint32_t)__popc(low) + (uint32_t)__popc(high & mine)] =
+			sh.fse_state[begin + (uint32_t)__popc(low) +
+				     (uint32_t)__popc(high & mine)] =
 				(uint8_t)(GPU_FSE_STATES + 32 + lane);
 	}
 	__syncwarp();

@@ -152,7 +152,7 @@ GPU_DEV uint32_t gpu_word(const uint4 &v, uint32_t i)
 struct gpu_bits {
 	uint32_t *word;
 	uint64_t acc;
-	uint32_t nr;   /* bits in acc */
+	uint32_t nr;	  /* bits in acc */
 	bool shared_word; /* the next word has others' bits below ours */
 };
 

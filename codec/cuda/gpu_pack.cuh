@@ -126,7 +126,8 @@ static __global__ void __launch_bounds__(GPU_THREADS) gpu_gather(struct gpu_batc
 			*dst = batch.filtered[tile.off + piece.off];
 		return;
 	}
-	gpu_copy(dst, (cut.type == GPU_CUT_RAW ? batch.filtered : batch.coded) + tile.off + piece.off,
+	gpu_copy(dst,
+		 (cut.type == GPU_CUT_RAW ? batch.filtered : batch.coded) + tile.off + piece.off,
 		 cut.len);
 }
 

@@ -10,9 +10,9 @@
 
 #define GPU_NOISE_MIN  4096u
 #define GPU_NOISE_PART 4u
-#define GPU_RUN_CAP   16u
-#define GPU_RUN_MIN   4u
-#define GPU_NO_EDGE   0xffffffffu
+#define GPU_RUN_CAP    16u
+#define GPU_RUN_MIN    4u
+#define GPU_NO_EDGE    0xffffffffu
 
 #define GPU_EDGE_WORDS (GPU_BLOCK_LEN / 32 + 2)
 
@@ -27,7 +27,7 @@ struct gpu_runs {
 		uint32_t edge[GPU_EDGE_WORDS];
 		uint16_t edge16[2 * GPU_EDGE_WORDS];
 	};
-	uint32_t literals[256];	       /* how often each symbol is one; before: bytes beyond the cap */
+	uint32_t literals[256]; /* how often each symbol is one; before: bytes beyond the cap */
 	uint8_t min_run[256];
 	uint32_t part[5][GPU_WARPS];
 };
@@ -85,7 +85,7 @@ GPU_DEV bool gpu_is_noise(gpu_runs &sh, const uint8_t *src, uint32_t n)
 		uint4 v = gpu_load16(p);
 		uint32_t edges = gpu_edges16(i & 1 ? (uint32_t)p[-1] << 24 : ~v.x << 24, v);
 
-CU_UNROLL
+		CU_UNROLL
 		for (uint32_t k = 0; k < 16; k++)
 			atomicAdd(&count[gpu_word(v, k / 4) >> 8 * (k % 4) & 0xff], 1u);
 		equal += 16 - __popc(edges);
@@ -97,7 +97,8 @@ CU_UNROLL
 	}
 	sum = gpu_sum(sum * sum, sh.part[0]);
 	equal = gpu_sum(equal, sh.part[1]);
-	return 256 * (uint64_t)(sum - m) < (uint64_t)m * m + (uint64_t)m * m / GPU_NOISE_PART && equal <= m / 64;
+	return 256 * (uint64_t)(sum - m) < (uint64_t)m * m + (uint64_t)m * m / GPU_NOISE_PART &&
+	       equal <= m / 64;
 }
 
 /* Count 16 bytes of which @left are the block's: those among the first GPU_RUN_CAP of their run
@@ -133,7 +134,7 @@ GPU_DEV void gpu_count16(uint32_t *count, uint32_t *over, const uint4 &v, const 
 		if (head > keep)
 			atomicAdd(&over[c], head - keep);
 	}
-CU_UNROLL
+	CU_UNROLL
 	for (uint32_t k = 0; k < 16; k++) {
 		run++;
 		if (ends >> k & 1) {

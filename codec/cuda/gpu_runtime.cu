@@ -187,10 +187,11 @@ static void runtime_unpin(void *arg, void *p)
 }
 
 static const struct gpu_driver runtime = {
-	"CUDA",		  runtime_count,       runtime_open,	     runtime_close,   runtime_abandon,
-	runtime_alloc,	  runtime_free,	       runtime_stream_open,  runtime_stream_close,
-	runtime_copy_in,  runtime_copy_out,    runtime_launch,	     runtime_poll,    runtime_pin,
-	runtime_unpin,
+	"CUDA",		 runtime_count,	      runtime_open,
+	runtime_close,	 runtime_abandon,     runtime_alloc,
+	runtime_free,	 runtime_stream_open, runtime_stream_close,
+	runtime_copy_in, runtime_copy_out,    runtime_launch,
+	runtime_poll,	 runtime_pin,	      runtime_unpin,
 };
 
 const struct gpu_driver *gpu_driver_cuda(void)

@@ -123,8 +123,8 @@ struct bench {
 	struct gpu_dev *dev;
 	size_t len;
 	double seconds;
-	uint8_t *pool;	  /* pinned */
-	uint8_t *copy;	  /* the same, not pinned */
+	uint8_t *pool; /* pinned */
+	uint8_t *copy; /* the same, not pinned */
 	uint8_t *dst;
 	struct gpu_job *job; /* EXTENTS_MAX */
 	struct lock lock;
@@ -249,8 +249,9 @@ static int run_kind(struct bench *b, const struct kind *k)
 		k->fill(b->pool + i * b->len, b->len);
 	memcpy(b->copy, b->pool, POOL_EXTENTS * b->len);
 	for (unsigned i = 0; i < ARRAY_LEN(batches); i++) {
-		struct gpu_params p = {.batch_len = MIN(MAX(batches[i] * b->len, (size_t)GPU_RAW_MAX),
-							(size_t)256 * MIB),
+		struct gpu_params p = {.batch_len =
+					       MIN(MAX(batches[i] * b->len, (size_t)GPU_RAW_MAX),
+						   (size_t)256 * MIB),
 				       .nr_devices = 1};
 		double kernels = 0, alone = 0, ratio = 0, together, bounced;
 		struct why why = {NULL, 0};

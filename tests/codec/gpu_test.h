@@ -127,33 +127,33 @@ static inline void gpu_case_check(const struct gpu_case *c)
 /* ---- single blocks that are hard ---- */
 
 enum gpu_edge {
-	GPU_EDGE_ONE,		/* 1 byte */
-	GPU_EDGE_TWO,		/* 2 different bytes */
+	GPU_EDGE_ONE, /* 1 byte */
+	GPU_EDGE_TWO, /* 2 different bytes */
 	GPU_EDGE_63,
 	GPU_EDGE_64,
-	GPU_EDGE_EQUAL,		/* one symbol */
-	GPU_EDGE_NEARLY_EQUAL,	/* but for the last byte */
+	GPU_EDGE_EQUAL,	       /* one symbol */
+	GPU_EDGE_NEARLY_EQUAL, /* but for the last byte */
 	GPU_EDGE_TWO_SYMBOLS,
-	GPU_EDGE_FLAT,		/* 256 symbols, as often */
-	GPU_EDGE_LAST_127,	/* symbols in use: up to this one */
+	GPU_EDGE_FLAT,	   /* 256 symbols, as often */
+	GPU_EDGE_LAST_127, /* symbols in use: up to this one */
 	GPU_EDGE_LAST_128,
 	GPU_EDGE_LAST_129,
 	GPU_EDGE_LAST_255,
-	GPU_EDGE_RARE,		/* 99.99 % one symbol */
-	GPU_EDGE_HALVES,	/* each symbol half as often as the one before */
-	GPU_EDGE_FIBONACCI,	/* the deepest tree there is for so many */
-	GPU_EDGE_ONE_WEIGHT,	/* 200 symbols, as often, nothing else */
-	GPU_EDGE_RUNS,		/* nothing but runs */
-	GPU_EDGE_ALTERNATING,	/* of two symbols */
-	GPU_EDGE_SHORT_RUNS,	/* of 1 to 6 */
-	GPU_EDGE_LONG_RUNS,	/* of thousands */
-	GPU_EDGE_CROSSING,	/* a run over the end of a block */
-	GPU_EDGE_LATE_RUN,	/* after 40000 literals */
-	GPU_EDGE_ALL_RUN,	/* one run, but for the first byte */
+	GPU_EDGE_RARE,	      /* 99.99 % one symbol */
+	GPU_EDGE_HALVES,      /* each symbol half as often as the one before */
+	GPU_EDGE_FIBONACCI,   /* the deepest tree there is for so many */
+	GPU_EDGE_ONE_WEIGHT,  /* 200 symbols, as often, nothing else */
+	GPU_EDGE_RUNS,	      /* nothing but runs */
+	GPU_EDGE_ALTERNATING, /* of two symbols */
+	GPU_EDGE_SHORT_RUNS,  /* of 1 to 6 */
+	GPU_EDGE_LONG_RUNS,   /* of thousands */
+	GPU_EDGE_CROSSING,    /* a run over the end of a block */
+	GPU_EDGE_LATE_RUN,    /* after 40000 literals */
+	GPU_EDGE_ALL_RUN,     /* one run, but for the first byte */
 	GPU_EDGE_NOISE,
-	GPU_EDGE_NOISE_RUNS,	/* noise, and runs in it */
-	GPU_EDGE_ALMOST_NOISE,	/* near the border of what pays */
-	GPU_EDGE_1023,		/* literals, by the heads' forms */
+	GPU_EDGE_NOISE_RUNS,   /* noise, and runs in it */
+	GPU_EDGE_ALMOST_NOISE, /* near the border of what pays */
+	GPU_EDGE_1023,	       /* literals, by the heads' forms */
 	GPU_EDGE_1024,
 	GPU_EDGE_16383,
 	GPU_EDGE_16384,
@@ -393,8 +393,8 @@ static inline void gpu_any_case(struct gpu_case *c, struct gpu_wait *w, struct r
 			      (enum gpu_edge)(GPU_EDGE_EQUAL +
 					      rng_below(r, GPU_EDGE_CROSSING - GPU_EDGE_EQUAL)),
 			      r);
-	snprintf(c->what, sizeof(c->what), "len %zu filter %u width %u phase %u", len, f.id, f.width,
-		 phase);
+	snprintf(c->what, sizeof(c->what), "len %zu filter %u width %u phase %u", len, f.id,
+		 f.width, phase);
 }
 
 /* All edges, @rounds times, then as many arrays as there are edges; all in batches as they come. */

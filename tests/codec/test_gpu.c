@@ -307,7 +307,6 @@ static void little_memory_makes_small_batches(void **state)
 	end(&f);
 }
 
-
 struct submitter {
 	struct fixture *f;
 	struct gpu_case c[150];
@@ -735,12 +734,12 @@ static void storms_leave_no_job_behind(void **state)
 		fill_case(&c[i], &f.w, 100 + rng_below(&r, 200), &r);
 	for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
 		if (i % 6 == 0)
-			gpu_emulated_plan(
-				&f.e,
-				(enum gpu_emulated_call)(GPU_CALL_OPEN +
-							 rng_below(&r, GPU_CALL_PIN - GPU_CALL_OPEN)),
-				kinds[rng_below(&r, ARRAY_LEN(kinds))],
-				1 + (unsigned)rng_below(&r, 3), false);
+			gpu_emulated_plan(&f.e,
+					  (enum gpu_emulated_call)(
+						  GPU_CALL_OPEN +
+						  rng_below(&r, GPU_CALL_PIN - GPU_CALL_OPEN)),
+					  kinds[rng_below(&r, ARRAY_LEN(kinds))],
+					  1 + (unsigned)rng_below(&r, 3), false);
 		gpu_case_submit(f.g, &c[i]);
 		if (i % 3 == 0)
 			usleep((useconds_t)rng_below(&r, 2000));
