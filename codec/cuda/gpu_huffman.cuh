@@ -297,8 +297,8 @@ GPU_DEV void gpu_fse_chain(gpu_huffman &sh, uint32_t nr, uint32_t which)
 	sh.fse_last[which] = state - GPU_FSE_STATES;
 }
 
-/* Put the description of the code into `told`, where it is from the next barrier on. Returns its
- * bytes, or GPU_NO_LEN: there is none. Barriers. */
+/* Put the description of the code into `told`. Returns its bytes, or GPU_NO_LEN: there is none.
+ * Barriers. */
 GPU_DEV uint32_t gpu_tell(gpu_huffman &sh, const gpu_codes &codes)
 {
 	uint32_t c = threadIdx.x, nr = codes.last, lane = gpu_lane(), warp = gpu_warp();
@@ -321,6 +321,7 @@ GPU_DEV uint32_t gpu_tell(gpu_huffman &sh, const gpu_codes &codes)
 		table = nr >= 3 && gpu_fse_table(sh, nr, count);
 		if (table && lane < 2)
 			gpu_fse_chain(sh, nr, lane);
+		__syncwarp();
 		if (lane == 0)
 			sh.fse_head = table ? gpu_fse_describe(sh) : 0;
 	}
@@ -347,6 +348,7 @@ GPU_DEV uint32_t gpu_tell(gpu_huffman &sh, const gpu_codes &codes)
 					 << (8 * ((1 + c / 2) % 4) + (c % 2 ? 0 : 4)));
 		if (c == 0)
 			atomicOr(&sh.told[0], 127 + nr);
+		__syncthreads();
 		return direct;
 	}
 	if (c == 0)
@@ -361,6 +363,7 @@ GPU_DEV uint32_t gpu_tell(gpu_huffman &sh, const gpu_codes &codes)
 	}
 	if (nr_bits)
 		gpu_told_or(sh, behind, step & 0xff, nr_bits);
+	__syncthreads();
 	return coded;
 }
 
