@@ -88,6 +88,9 @@ struct region {
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static enum emulate_order order;
 static uint64_t rng = 1;
+#ifdef EMULATE_TSAN
+static void *tsan_fiber[THREADS_MAX];
+#endif
 static uint8_t *stacks; /* of all fibers there may be, each behind a guard page; kept for good */
 
 static struct launch {
@@ -217,7 +220,10 @@ static void context_make(struct fiber *f)
 #endif
 	f->context.fake_stack = NULL;
 #ifdef EMULATE_TSAN
-	f->context.tsan = __tsan_create_fiber(0);
+	/* They take milliseconds to make, so they are made once. */
+	if (!tsan_fiber[f->idx])
+		tsan_fiber[f->idx] = __tsan_create_fiber(0);
+	f->context.tsan = tsan_fiber[f->idx];
 #endif
 }
 
@@ -381,9 +387,6 @@ static void launch_end(void)
 		/* A grid without blocks has started no fiber. */
 		if (l.fiber[i].state == THROUGH)
 			run(&l.fiber[i]);
-#ifdef EMULATE_TSAN
-		__tsan_destroy_fiber(l.fiber[i].context.tsan);
-#endif
 	}
 	for (unsigned i = 0; i < SHARED_MAX; i++)
 		free(l.shared[i].p);

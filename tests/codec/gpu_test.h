@@ -397,9 +397,8 @@ static inline void gpu_any_case(struct gpu_case *c, struct gpu_wait *w, struct r
 		 f.width, phase);
 }
 
-/* All edges, @rounds times, and as many arrays as there are edges, all in batches as they come; but
- * of these only one in @part. */
-static inline void gpu_check_all(struct gpu *g, unsigned rounds, unsigned part, struct rng *r)
+/* All edges, @rounds times, and as many arrays; all in batches as they come. */
+static inline void gpu_check_all(struct gpu *g, unsigned rounds, struct rng *r)
 {
 	const struct filter none = {.width = 1};
 	struct gpu_wait w;
@@ -407,22 +406,18 @@ static inline void gpu_check_all(struct gpu *g, unsigned rounds, unsigned part, 
 	gpu_wait_init(&w);
 	for (unsigned n = 0; n < rounds; n++) {
 		struct gpu_case c[2 * GPU_EDGE_NR];
-		unsigned nr = 0;
 
 		for (unsigned e = 0; e < GPU_EDGE_NR; e++) {
-			if (rng_below(r, part))
-				continue;
-			gpu_case_init(&c[nr], &w, gpu_edge_len((enum gpu_edge)e, r), &none, 0);
-			gpu_edge_fill(c[nr].raw, c[nr].job.raw_len, (enum gpu_edge)e, r);
-			snprintf(c[nr].what, sizeof(c[nr].what), "edge %u len %zu", e,
-				 c[nr].job.raw_len);
-			gpu_any_case(&c[nr + 1], &w, r);
-			nr += 2;
+			gpu_case_init(&c[e], &w, gpu_edge_len((enum gpu_edge)e, r), &none, 0);
+			gpu_edge_fill(c[e].raw, c[e].job.raw_len, (enum gpu_edge)e, r);
+			snprintf(c[e].what, sizeof(c[e].what), "edge %u len %zu", e,
+				 c[e].job.raw_len);
+			gpu_any_case(&c[GPU_EDGE_NR + e], &w, r);
 		}
-		for (unsigned i = 0; i < nr; i++)
+		for (unsigned i = 0; i < ARRAY_LEN(c); i++)
 			gpu_case_submit(g, &c[i]);
 		gpu_wait_for(&w);
-		for (unsigned i = 0; i < nr; i++) {
+		for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
 			gpu_case_check(&c[i]);
 			gpu_case_fini(&c[i]);
 		}

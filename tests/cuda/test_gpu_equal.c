@@ -9,7 +9,7 @@ static void bytes_are_the_cpus(void **state)
 	struct rng r = rng_seeded(__func__);
 
 	(void)state;
-	gpu_check_all(gpu, 60, 1, &r);
+	gpu_check_all(gpu, 60, &r);
 }
 
 static void the_filter_chosen_is_the_cpus(void **state)
