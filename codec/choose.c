@@ -4,7 +4,7 @@
  * (estimate.h). The candidates come in rounds:
  *
  *   widths    where no head tells the width: all four, each plain, as differences and as floats;
- *             else the told one, half and twice of it for what a head does not know (pairs)
+ *             else the told one, and plain bytes and twice of it for what a head does not know
  *   shapes    of the best two widths: neighbours 2, 3, 4 items away (coordinates, colours),
  *             differences of differences (smooth curves), rows (told, or found by pitch.h)
  *   matches   libzstd, on plain bytes and on each plane behind the best filter, against block.c: both
@@ -47,6 +47,7 @@
 /* A tile of which less than 1 part in this is gained by any width is noise. */
 #define NOISE_PART 256u
 
+/* Bytes of a tile that are asked first whether it is noise. */
 #define SIGHT_LEN ((size_t)16384)
 
 /* Differences of differences, and a distance of items, are tried up to these. */

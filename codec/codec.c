@@ -9,6 +9,7 @@
 
 #include "codec/choose.h"
 #include "codec/codec_file.h"
+#include "codec/codec_gpu.h"
 #include "codec/codec_zstd.h"
 #include "codec/pack.h"
 #include "codec/probe.h"

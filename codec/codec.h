@@ -50,7 +50,7 @@ enum codec_why {
 	CODEC_WHY_FILL,	 /* all bytes are equal */
 	CODEC_WHY_MODE,	 /* raw: the mode says so */
 	CODEC_WHY_SHORT, /* raw: too short to gain anything */
-	CODEC_WHY_DULL, /* raw: the file's last extents did not shrink, nor does a glance say that this one would */
+	CODEC_WHY_DULL, /* raw: the last extents did not shrink, nor, at a glance, would this one */
 	CODEC_WHY_NOISE,   /* raw: a sample does not shrink */
 	CODEC_WHY_GAIN,	   /* raw: encoded, it was less than 3 % shorter */
 	CODEC_WHY_NUMBERS, /* filtered and entropy coded */
@@ -64,7 +64,7 @@ extern const char *const codec_why_name[CODEC_WHY_NR]; /* one word each, for .st
 
 struct codec_opts {
 	enum codec_mode mode;
-	int level; /* CODEC_LEVEL_MIN: fast, a GPU's bytes; above: candidates are tried with libzstd's level, too */
+	int level; /* CODEC_LEVEL_MIN: fast, a GPU's bytes; above: more is tried, also by libzstd */
 };
 
 /* What is known of one file's items: from its head, or from what paid for its last extents. A
@@ -137,8 +137,8 @@ struct codec_gpu_params {
 	void *driver_arg;
 };
 
-/* Look for GPUs. Returns 0, and NULL in *@out where there is none or none is wanted; -ENODEV or
- * -ENOSYS (built without CUDA) when one must be, with a line in @why. */
+/* Look for GPUs. Returns 0, and NULL in *@out where there is none or none is wanted; -ENODEV
+ * (also when built without CUDA) or -ENOMEM when one must be, with a line in @why. */
 int codec_gpu_open(const struct codec_gpu_params *p, struct codec_gpu **out, char *why,
 		   size_t why_len);
 

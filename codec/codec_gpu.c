@@ -8,15 +8,16 @@
  * extent of a file is searched, and encoded, here.
  *
  * A GPU's bytes are decoded and compared with what went in before they are used, all of them: decoding
- * takes a CPU a third of the time of encoding, and a wrong byte on disk would be for ever. Whatever
+ * takes a CPU less than half the time of encoding, and a wrong byte on disk would be for ever. Whatever
  * is wrong or missing is encoded here. */
+#include "codec/codec_gpu.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "codec/choose.h"
-#include "codec/codec.h"
 #include "codec/codec_file.h"
 #include "codec/codec_zstd.h"
 #include "codec/frame.h"

@@ -201,13 +201,3 @@ bool npy_find(const uint8_t *head, size_t len, struct head_array *a)
 	*a = d.item;
 	return true;
 }
-
-bool npy_parse(const uint8_t *head, size_t len, struct npy *npy)
-{
-	struct head_array a;
-
-	if (!npy_find(head, len, &a))
-		return false;
-	*npy = (struct npy){.width = a.width, .data_off = a.start};
-	return true;
-}

@@ -6,19 +6,11 @@
 
 #include "codec/head.h"
 
-struct npy {
-	uint8_t width;	   /* bytes of one number: 1, 2, 4 or 8; half an item when it is complex */
-	uint64_t data_off; /* of the first item in the file */
-};
-
 /* Parse the first @len bytes of a file, which must hold the whole head (numpy's are 128 bytes for
  * plain arrays). A record (structured dtype) tells a width when all its fields have the same.
  * @a  filled but for its kind; offsets are relative to @head. A shape that makes no sense leaves
  *     the array without one, its end at UINT64_MAX
  * Returns false, @a untouched, for anything else: other files, cut heads, objects, odd widths. */
 bool npy_find(const uint8_t *head, size_t len, struct head_array *a);
-
-/* The same, but width and first item only. */
-bool npy_parse(const uint8_t *head, size_t len, struct npy *npy);
 
 #endif

@@ -46,7 +46,4 @@ void pack_finish_plain(struct codec_job *j, enum codec_kind kind, enum codec_why
 void pack_finish(struct codec_job *j, const struct packing *p, enum codec_encoder by,
 		 enum codec_why why);
 
-/* @j, which codec_offer() left to this thread, took it @ns (codec_gpu.c). */
-void codec_gpu_declined(struct codec_job *j, uint64_t ns);
-
 #endif

@@ -169,14 +169,14 @@ int main(int argc, char **argv)
 	       "block", "zstd");
 	for (int i = optind; i < argc; i++) {
 		const char *name = strrchr(argv[i], '/') ? strrchr(argv[i], '/') + 1 : argv[i];
-		struct npy npy = {.width = (uint8_t)width};
+		struct head_array npy = {.width = (uint8_t)width};
 		struct result r[2];
 		uint8_t *raw;
 		size_t len, skip;
 
 		raw = load(argv[i], max, &len);
-		npy_parse(raw, len, &npy);
-		skip = npy.data_off < len ? (size_t)npy.data_off : 0;
+		npy_find(raw, len, &npy);
+		skip = npy.start < len ? (size_t)npy.start : 0;
 		filter.id = dist ? FILTER_DELTA : FILTER_NONE;
 		filter.width = npy.width;
 		filter.dist = (uint16_t)dist;

@@ -30,7 +30,7 @@ static size_t head_make(uint8_t *p, unsigned major, const char *text)
 
 static uint8_t width_of(const char *descr)
 {
-	struct npy npy = {.width = 0};
+	struct head_array npy = {.width = 0};
 	char text[2000];
 	uint8_t head[HEAD_MAX];
 	size_t len;
@@ -38,10 +38,10 @@ static uint8_t width_of(const char *descr)
 	snprintf(text, sizeof(text), "{'descr': %s, 'fortran_order': False, 'shape': (3, 4), }",
 		 descr);
 	for (unsigned major = 1; major <= 3; major++) {
-		npy = (struct npy){.width = 0};
+		npy = (struct head_array){.width = 0};
 		len = head_make(head, major, text);
-		if (npy_parse(head, len, &npy)) {
-			assert_int_equal(npy.data_off, len);
+		if (npy_find(head, len, &npy)) {
+			assert_int_equal(npy.start, len);
 			assert_int_not_equal(npy.width, 0);
 		} else {
 			assert_int_equal(npy.width, 0);
@@ -115,18 +115,18 @@ static void records_of_several_have_no_answer(void **state)
 static void the_type_may_come_last(void **state)
 {
 	uint8_t head[HEAD_MAX];
-	struct npy npy;
+	struct head_array npy;
 	size_t len;
 
 	(void)state;
 	len = head_make(head, 1,
 			"{'shape': (3, (4), [',', \"}\"]), 'fortran_order':True,'descr':'<i2'}");
-	assert_true(npy_parse(head, len, &npy));
+	assert_true(npy_find(head, len, &npy));
 	assert_int_equal(npy.width, 2);
 	len = head_make(head, 1, "{'shape': (3,), 'fortran_order': True}");
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 	len = head_make(head, 1, "{'shape': 'descr', 'x': '<f8'}");
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 }
 
 static void cuts_and_other_files_have_no_answer(void **state)
@@ -134,24 +134,24 @@ static void cuts_and_other_files_have_no_answer(void **state)
 	uint8_t head[HEAD_MAX];
 	size_t len =
 		head_make(head, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }");
-	struct npy npy;
+	struct head_array npy;
 
 	(void)state;
 	for (size_t cut = 0; cut <= len; cut++) {
 		struct guarded g = guarded_new(cut, GUARD_ABOVE);
 
 		memcpy(g.p, head, cut);
-		assert_int_equal(npy_parse(g.p, cut, &npy), cut == len);
+		assert_int_equal(npy_find(g.p, cut, &npy), cut == len);
 		guarded_free(&g);
 	}
 	head[6] = 4;
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 	head[6] = 0;
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 	head[6] = 1;
-	assert_true(npy_parse(head, len, &npy));
+	assert_true(npy_find(head, len, &npy));
 	head[0] = 'x';
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 }
 
 static void lengths_are_not_trusted(void **state)
@@ -159,18 +159,18 @@ static void lengths_are_not_trusted(void **state)
 	uint8_t head[HEAD_MAX];
 	size_t len =
 		head_make(head, 2, "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }");
-	struct npy npy;
+	struct head_array npy;
 
 	(void)state;
-	assert_true(npy_parse(head, len, &npy));
+	assert_true(npy_find(head, len, &npy));
 	put_u32(head + 8, UINT32_MAX);
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 	put_u32(head + 8, (uint32_t)(len - 12) + 1);
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 	put_u32(head + 8, 5);
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 	put_u32(head + 8, 0);
-	assert_false(npy_parse(head, len, &npy));
+	assert_false(npy_find(head, len, &npy));
 }
 
 /* Whatever is answered for a damaged head, no byte outside of it is read. */
@@ -184,7 +184,7 @@ static void damage_stays_inside(void **state)
 		uint8_t head[HEAD_MAX];
 		size_t len = head_make(head, 1 + (unsigned)rng_below(&r, 3),
 				       "{'descr': [('x', '<f8', (3,))], 'shape': (2,), }");
-		struct npy npy = {.width = 77};
+		struct head_array npy = {.width = 77};
 		struct guarded g;
 
 		for (size_t n = rng_below(&r, 8); n > 0; n--)
@@ -193,7 +193,7 @@ static void damage_stays_inside(void **state)
 		len -= rng_below(&r, 4) ? 0 : rng_below(&r, len);
 		g = guarded_new(len, GUARD_ABOVE);
 		memcpy(g.p, head, len);
-		if (npy_parse(g.p, len, &npy))
+		if (npy_find(g.p, len, &npy))
 			assert_true(npy.width == 1 || npy.width == 2 || npy.width == 4 ||
 				    npy.width == 8);
 		else
