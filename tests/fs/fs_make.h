@@ -29,7 +29,9 @@ struct fs_make {
 	struct fs *fs;
 };
 
-static inline void fs_make_up(struct fs_make *m)
+/* Mount with parameters of the caller's, but for the volume's and the codec's.
+ * @rdonly  else it is made where there is none */
+static inline void fs_make_up_with(struct fs_make *m, struct fs_params p, bool rdonly)
 {
 	const char *paths[FS_MAKE_SHARDS];
 	struct raid_params rp = {
@@ -37,21 +39,24 @@ static inline void fs_make_up(struct fs_make *m)
 		.paths = paths,
 		.nr_paths = m->nr_shards,
 		.want = {.level = RAID_LEVEL_ANY},
-		.create = true,
-	};
-	struct fs_params p = {
-		.state_dir = m->state,
-		.codec = {.mode = CODEC_AUTO, .level = CODEC_LEVEL_DEFAULT},
-		.memory_len = 32 * MIB,
-		.cache_len = 32 * MIB,
-		.threads = 2,
+		.create = !rdonly,
+		.rdonly = rdonly,
 	};
 	char why[512] = "";
 
+	p.state_dir = m->state;
+	p.codec = (struct codec_opts){.mode = CODEC_AUTO, .level = CODEC_LEVEL_DEFAULT};
 	for (unsigned i = 0; i < m->nr_shards; i++)
 		paths[i] = m->shard[i];
 	if (raid_open(&rp, &p.raid, why, sizeof(why)) || fs_open(&p, &m->fs, why, sizeof(why)))
 		fail_msg("%s", why);
+}
+
+static inline void fs_make_up(struct fs_make *m)
+{
+	struct fs_params p = {.memory_len = 32 * MIB, .cache_len = 32 * MIB, .threads = 2};
+
+	fs_make_up_with(m, p, false);
 }
 
 static inline void fs_make_down(struct fs_make *m)

@@ -1,6 +1,6 @@
 /* Flushes that a GPU has a part in: here a thread that takes its time, and that tests can hold, fail and count. One
  * worker, so that whoever waits for the GPU on it stands out. */
-#include "tests/fs/fs_make.h"
+#include "tests/fs/fs_bytes.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -128,23 +128,14 @@ static struct fs_make make;
 
 static void up(uint64_t threshold)
 {
-	const char *paths[1] = {make.shard[0]};
-	struct raid_params rp = {.ops = store_sync(),
-				 .paths = paths,
-				 .nr_paths = 1,
-				 .want = {.level = RAID_LEVEL_ANY}};
-	struct fs_params p = {.state_dir = make.state,
-			      .codec = {.mode = CODEC_AUTO, .level = 1},
-			      .gpu_threshold = threshold,
+	struct fs_params p = {.gpu_threshold = threshold,
 			      .offer = gpu_offer,
 			      .complete = gpu_complete,
 			      .memory_len = 32 * MIB,
 			      .cache_len = 4 * MIB,
 			      .threads = 1};
-	char why[512] = "";
 
-	if (raid_open(&rp, &p.raid, why, sizeof(why)) || fs_open(&p, &make.fs, why, sizeof(why)))
-		fail_msg("%s", why);
+	fs_make_up_with(&make, p, false);
 }
 
 static int setup(void **state)
@@ -167,14 +158,7 @@ static int teardown(void **state)
 
 static struct inode *file(const char *name)
 {
-	struct name_new nn = {.mode = S_IFREG | 0600};
-	struct inode *in;
-	int err = name_lookup(make.fs, 1, (struct name){name, strlen(name)}, &in);
-
-	if (err == -ENOENT)
-		err = name_make(make.fs, 1, (struct name){name, strlen(name)}, &nn, &in);
-	assert_int_equal(err, 0);
-	return in;
+	return fs_bytes_file(&make, name);
 }
 
 static uint8_t byte_at(uint64_t off, unsigned salt)
@@ -184,34 +168,12 @@ static uint8_t byte_at(uint64_t off, unsigned salt)
 
 static void write_at(struct inode *in, uint64_t off, size_t len, unsigned salt)
 {
-	uint8_t *p = malloc(len);
-
-	for (size_t i = 0; i < len; i++)
-		p[i] = byte_at(off + i, salt);
-	assert_int_equal(file_write(in, off, &(struct iovec){p, len}, 1, false), 0);
-	free(p);
+	fs_bytes_write(in, off, len, byte_at, salt);
 }
 
 static void reads(struct inode *in, uint64_t off, size_t len, unsigned salt)
 {
-	struct file_read r;
-
-	while (len) {
-		uint64_t at = off;
-
-		assert_int_equal(file_peek(in, off, len, &r), 0);
-		assert_true(r.len > 0);
-		for (unsigned i = 0; i < r.nr; i++) {
-			const uint8_t *p = r.iov[i].iov_base;
-
-			for (size_t k = 0; k < r.iov[i].iov_len; k++, at++)
-				if (p[k] != byte_at(at, salt))
-					fail_msg("wrong byte at %llu", (unsigned long long)at);
-		}
-		off += r.len;
-		len -= r.len;
-		file_read_done(make.fs, &r);
-	}
+	fs_bytes_check(in, off, len, byte_at, salt);
 }
 
 static unsigned taken(void)

@@ -1,5 +1,5 @@
 /* Flushes by way of codec.h's GPUs, an emulated one: what comes back is what was written, whatever the GPU does. */
-#include "tests/fs/fs_make.h"
+#include "tests/fs/fs_bytes.h"
 
 #include <pthread.h>
 
@@ -15,25 +15,16 @@ static struct gpu_emulated emulated;
 
 static void up(void)
 {
-	const char *paths[1] = {make.shard[0]};
-	struct raid_params rp = {.ops = store_sync(),
-				 .paths = paths,
-				 .nr_paths = 1,
-				 .want = {.level = RAID_LEVEL_ANY}};
 	struct codec_gpu_params gp = {.want = CODEC_GPU_ON,
 				      .nr_threads = 1,
 				      .driver = &gpu_emulated_driver,
 				      .driver_arg = &emulated};
-	struct fs_params p = {.state_dir = make.state,
-			      .codec = {.mode = CODEC_AUTO, .level = 1},
-			      .memory_len = 16 * MIB,
-			      .cache_len = 4 * MIB,
-			      .threads = 1};
+	struct fs_params p = {.memory_len = 16 * MIB, .cache_len = 4 * MIB, .threads = 1};
 	char why[512] = "";
 
-	if (codec_gpu_open(&gp, &p.gpu, why, sizeof(why)) ||
-	    raid_open(&rp, &p.raid, why, sizeof(why)) || fs_open(&p, &make.fs, why, sizeof(why)))
+	if (codec_gpu_open(&gp, &p.gpu, why, sizeof(why)))
 		fail_msg("%s", why);
+	fs_make_up_with(&make, p, false);
 }
 
 static int setup(void **state)
@@ -56,22 +47,16 @@ static int teardown(void **state)
 
 static struct inode *file(void)
 {
-	struct name_new nn = {.mode = S_IFREG | 0600};
-	struct inode *in;
-	int err = name_lookup(make.fs, 1, (struct name){"f", 1}, &in);
-
-	if (err == -ENOENT)
-		err = name_make(make.fs, 1, (struct name){"f", 1}, &nn, &in);
-	assert_int_equal(err, 0);
-	return in;
+	return fs_bytes_file(&make, "f");
 }
 
 /* A course of 32-bit numbers with noise, so that nothing comes twice. */
-static uint8_t byte_at(uint64_t off)
+static uint8_t byte_at(uint64_t off, unsigned salt)
 {
 	uint64_t i = off / 4, z = (i + 1) * 0x9e3779b97f4a7c15ULL;
 	uint32_t v;
 
+	(void)salt;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	v = (uint32_t)(i * 40 + (z >> 57));
 	return (uint8_t)(v >> 8 * (off % 4));
@@ -79,34 +64,12 @@ static uint8_t byte_at(uint64_t off)
 
 static void write_at(struct inode *in, uint64_t off, size_t len)
 {
-	uint8_t *p = malloc(len);
-
-	for (size_t i = 0; i < len; i++)
-		p[i] = byte_at(off + i);
-	assert_int_equal(file_write(in, off, &(struct iovec){p, len}, 1, false), 0);
-	free(p);
+	fs_bytes_write(in, off, len, byte_at, 0);
 }
 
 static void reads(struct inode *in, uint64_t off, size_t len)
 {
-	struct file_read r;
-
-	while (len) {
-		uint64_t at = off;
-
-		assert_int_equal(file_peek(in, off, len, &r), 0);
-		assert_true(r.len > 0);
-		for (unsigned i = 0; i < r.nr; i++) {
-			const uint8_t *p = r.iov[i].iov_base;
-
-			for (size_t k = 0; k < r.iov[i].iov_len; k++, at++)
-				if (p[k] != byte_at(at))
-					fail_msg("wrong byte at %llu", (unsigned long long)at);
-		}
-		off += r.len;
-		len -= r.len;
-		file_read_done(make.fs, &r);
-	}
+	fs_bytes_check(in, off, len, byte_at, 0);
 }
 
 /* A device that failed is closed by its thread, which a stop at that moment would take for a hang. */

@@ -1,5 +1,5 @@
 /* Data written once more: what is, what is left alone, and that nobody sees anything of it but the space. */
-#include "tests/fs/fs_make.h"
+#include "tests/fs/fs_bytes.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -38,24 +38,14 @@ static int gpu_complete(struct codec_job *j)
 
 static void up(bool rdonly)
 {
-	const char *paths[1] = {make.shard[0]};
-	struct raid_params rp = {.ops = store_sync(),
-				 .paths = paths,
-				 .nr_paths = 1,
-				 .want = {.level = RAID_LEVEL_ANY},
-				 .rdonly = rdonly};
-	struct fs_params p = {.state_dir = make.state,
-			      .codec = {.mode = CODEC_AUTO, .level = 1},
-			      .gpu_threshold = UINT64_MAX,
+	struct fs_params p = {.gpu_threshold = UINT64_MAX,
 			      .offer = gpu_offer,
 			      .complete = gpu_complete,
 			      .memory_len = 8 * MIB,
 			      .cache_len = 4 * MIB,
 			      .threads = 1};
-	char why[512] = "";
 
-	if (raid_open(&rp, &p.raid, why, sizeof(why)) || fs_open(&p, &make.fs, why, sizeof(why)))
-		fail_msg("%s", why);
+	fs_make_up_with(&make, p, rdonly);
 }
 
 static int setup(void **state)
@@ -106,54 +96,26 @@ static int teardown(void **state)
 
 static struct inode *file(const char *name)
 {
-	struct name_new nn = {.mode = S_IFREG | 0600};
-	struct inode *in;
-	int err = name_lookup(make.fs, 1, (struct name){name, strlen(name)}, &in);
-
-	if (err == -ENOENT)
-		err = name_make(make.fs, 1, (struct name){name, strlen(name)}, &nn, &in);
-	assert_int_equal(err, 0);
-	return in;
+	return fs_bytes_file(&make, name);
 }
 
 /* Small changes of 16-bit numbers: they compress by their neighbours. */
-static uint8_t byte_at(uint64_t off)
+static uint8_t byte_at(uint64_t off, unsigned salt)
 {
 	uint64_t i = off / 2, v = 1000 + i / 3 + i * i % 11;
 
+	(void)salt;
 	return (uint8_t)(off % 2 ? v >> 8 : v);
 }
 
 static void write_at(struct inode *in, uint64_t off, size_t len)
 {
-	uint8_t *p = malloc(len);
-
-	for (size_t i = 0; i < len; i++)
-		p[i] = byte_at(off + i);
-	assert_int_equal(file_write(in, off, &(struct iovec){p, len}, 1, false), 0);
-	free(p);
+	fs_bytes_write(in, off, len, byte_at, 0);
 }
 
 static void reads(struct inode *in, uint64_t off, size_t len)
 {
-	struct file_read r;
-
-	while (len) {
-		uint64_t at = off;
-
-		assert_int_equal(file_peek(in, off, len, &r), 0);
-		assert_true(r.len > 0);
-		for (unsigned i = 0; i < r.nr; i++) {
-			const uint8_t *p = r.iov[i].iov_base;
-
-			for (size_t k = 0; k < r.iov[i].iov_len; k++, at++)
-				if (p[k] != byte_at(at))
-					fail_msg("wrong byte at %llu", (unsigned long long)at);
-		}
-		off += r.len;
-		len -= r.len;
-		file_read_done(make.fs, &r);
-	}
+	fs_bytes_check(in, off, len, byte_at, 0);
 }
 
 static void policy(struct inode *in, const char *value)
