@@ -202,6 +202,14 @@ static bool wants_all(const struct extent *x, uint32_t from, uint32_t to)
 	return raw_len <= CODEC_TILE_LEN || x->loc.len > raw_len || to - from > raw_len / 2;
 }
 
+/* Somebody reads its stored bytes now: who wants all of it waits for them, too. */
+static bool being_stored(struct part *p, uint64_t gen) REQUIRES(p->lock)
+{
+	struct cache_entry *stored = part_stored(p, gen);
+
+	return stored && stored->state == ENTRY_LOADING;
+}
+
 /* *out has the raw byte @from. @all: get all of the extent, if anything. */
 static int get_locked(struct fs *fs, struct part *p, const struct extent *x, uint32_t from,
 		      bool all, bool memory_only, struct cache_entry **out) REQUIRES(p->lock)
@@ -219,7 +227,7 @@ static int get_locked(struct fs *fs, struct part *p, const struct extent *x, uin
 		} else if (e) {
 			whole = e->to - e->from == x->owner.raw_len;
 			err = part_join(p, e);
-		} else if (all) {
+		} else if (all && !being_stored(p, x->gen)) {
 			err = load_all(fs, p, x, &e);
 		} else if (!stored) {
 			err = load_stored(fs, p, x, &stored);

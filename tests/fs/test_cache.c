@@ -469,6 +469,57 @@ static void each_tile_is_decoded_once(void **state)
 	pthread_barrier_destroy(&barrier);
 }
 
+struct span_reader {
+	pthread_barrier_t *barrier;
+	unsigned i;
+	uint32_t from;
+	uint8_t bad;
+};
+
+static void *span_reader(void *arg)
+{
+	struct span_reader *s = arg;
+
+	pthread_barrier_wait(s->barrier);
+	s->bad = read_one(s->i, s->from, MIB) != 0;
+	return NULL;
+}
+
+static uint64_t shard_reads(void)
+{
+	struct shard_stat st;
+
+	raid_shard_stat(make.fs->raid, 0, &st);
+	return st.nr_reads;
+}
+
+/* Whoever comes first reads the extent's stored bytes, for all and for a tile, and the other waits. (They were read
+ * twice, and a wrong chunk counted twice, when the one for all came second.) */
+static void all_and_a_tile_are_read_once(void **state)
+{
+	uint64_t once = shard_reads();
+	pthread_barrier_t barrier;
+
+	(void)state;
+	assert_int_equal(read_one(0, 0, MIB), 0);
+	once = shard_reads() - once;
+	assert_true(once > 0);
+	pthread_barrier_init(&barrier, NULL, 2);
+	for (unsigned i = 1; i < NR_NUMBERS; i++) {
+		struct span_reader s[2] = {{&barrier, i, 0, 0}, {&barrier, i, MIB - 4096, 0}};
+		uint64_t before = shard_reads();
+		pthread_t thread[2];
+
+		for (unsigned k = 0; k < 2; k++)
+			assert_int_equal(pthread_create(&thread[k], NULL, span_reader, &s[k]), 0);
+		for (unsigned k = 0; k < 2; k++)
+			pthread_join(thread[k], NULL);
+		assert_int_equal(s[0].bad + s[1].bad, 0);
+		assert_int_equal(shard_reads() - before, once);
+	}
+	pthread_barrier_destroy(&barrier);
+}
+
 static void *reader(void *arg)
 {
 	uint64_t s = (uint64_t)(intptr_t)arg;
@@ -535,6 +586,7 @@ int main(void)
 		TEST(error_is_not_kept),
 		TEST(wrong_tile_fails_alone),
 		TEST(each_tile_is_decoded_once),
+		TEST(all_and_a_tile_are_read_once),
 		TEST(readers_get_what_they_ask_for),
 	};
 

@@ -114,16 +114,13 @@ count_bad()
 	echo "${nr:-0}"
 }
 
-# Each repair is on disk: as many chunks are wrong there as were passed by. Two readers of one extent at the
-# same time, one of all and one of a tile, may both find a chunk wrong and count it: that is rare.
+# Each repair is on disk: exactly as many chunks are wrong there as were passed by.
 expect_bad()
 {
 	local after
 
 	after=$(count_bad) || exit
-	if [ "$after" -lt "$1" ] || [ "$after" -gt "$(($1 + 5))" ]; then
-		fail "raid $level: $after chunks are wrong, not $1"
-	fi
+	[ "$after" -eq "$1" ] || fail "raid $level: $after chunks are wrong, not $1"
 }
 
 # A second read finds nothing. (But copies of raid 1 are read in turn: there it finds what the first one
