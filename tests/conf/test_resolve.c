@@ -252,7 +252,8 @@ static void every_name_sets_its_field(void **state)
 	struct fixture *f = *state;
 	struct conf *c =
 		load_ok(f, "raid=6,shards=/a:/b:rel,copies=3,extent=512K,codec=zstd,level=19,"
-			   "gpu=on,gpu_threshold=0,memory=1G,cache=100M,commit=300,threads=7,engine=uring,degraded,"
+			   "gpu=on,gpu_threshold=0,memory=1G,cache=100M,commit=300,threads=7,"
+			   "engine=uring,degraded,"
 			   "salvage,wait=0,state=/s/,ro,allow_other,noatime,sync,dirsync,"
 			   "foreground,debug");
 
