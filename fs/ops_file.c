@@ -1,4 +1,4 @@
-/* Requests on open files, but for their bytes (ops_io.c). */
+/* Requests on open files, but for their bytes (ops_read.c, ops_write.c). */
 #include "fs/ops_file.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* Requests for a file's bytes.
+/* Requests to read a file's bytes.
  *
  * What is in memory is answered at once, from where it lies. The rest goes to the workers, so that libfuse's threads
  * are free for requests that need no shard. */
@@ -14,8 +14,6 @@
 #define AHEAD_CACHE   8
 /* Reads in a row that make a stream. */
 #define STREAM_RUN 8
-
-/* ---- read ---- */
 
 struct read_job {
 	struct job job;
@@ -133,41 +131,5 @@ int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_
 	else if (!err)
 		reply_read(req, f->in->fs, &r, ahead.stream);
 	ahead_start(&ahead);
-	return err;
-}
-
-/* ---- write ---- */
-
-/* The mode changes as the bytes do, and the kernel would not look. */
-static int write_killing_privs(fuse_req_t req, struct inode *in, uint64_t off,
-			       const struct iovec *iov)
-{
-	struct attr before, after;
-	int err;
-
-	inode_attr(in, &before);
-	err = file_write(in, off, iov, 1, true);
-	inode_attr(in, &after);
-	if (before.mode != after.mode)
-		ops_attr_changed(req, in);
-	return err;
-}
-
-int ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t len, off_t off,
-	      struct fuse_file_info *fi)
-{
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-	struct inode *in = ops_file_of(fi)->in;
-	int err;
-
-	(void)ino;
-	if (!in)
-		return -EPERM;
-	if (ops_kills_privs(fi))
-		err = write_killing_privs(req, in, (uint64_t)off, &iov);
-	else
-		err = file_write(in, (uint64_t)off, &iov, 1, false);
-	if (!err)
-		fuse_reply_write(req, len);
 	return err;
 }
