@@ -164,6 +164,25 @@ static inline bool ops_kills_privs(const struct fuse_file_info *fi)
 #endif
 }
 
+/* Where the bytes of a reply to a read may be put, so that they need no other copy: *buf, room for *len, until the
+ * request is answered, by fuse_reply_buf() with *buf. False: this transport has no such place (classic). */
+static inline bool ops_payload(fuse_req_t req, void **buf, size_t *len)
+{
+#ifdef MATFS_FUSE_URING
+	char *p;
+
+	if (fuse_req_get_payload(req, &p, len, NULL))
+		return false;
+	*buf = p;
+	return true;
+#else
+	(void)req;
+	(void)buf;
+	(void)len;
+	return false;
+#endif
+}
+
 static inline struct name ops_to_name(const char *name)
 {
 	return (struct name){.p = name, .len = strlen(name)};
