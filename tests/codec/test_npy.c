@@ -304,6 +304,184 @@ static void records_tell_what_their_fields_are(void **state)
 	assert_int_equal(a.pitch, 64);
 }
 
+/* ---- npy_parse() ---- */
+
+static const char *parse_dict(unsigned version, const char *dict, struct npy_head *out)
+{
+	static uint8_t head[HEAD_MAX];
+
+	return npy_parse(head, head_make(head, version, dict), out);
+}
+
+static uint64_t item_of(const char *descr)
+{
+	struct npy_head h;
+	char text[2000];
+	const char *why;
+
+	snprintf(text, sizeof(text), "{'descr': %s, 'fortran_order': False, 'shape': (3, 4), }",
+		 descr);
+	why = parse_dict(1, text, &h);
+	if (why)
+		return UINT64_MAX;
+	assert_int_equal(h.len, 12 * h.item);
+	assert_int_equal(h.descr_len, strlen(descr));
+	assert_memory_equal(h.descr, descr, h.descr_len);
+	return h.item;
+}
+
+/* The sizes are what numpy.dtype(...).itemsize is. */
+static void every_item_has_its_size(void **state)
+{
+	static const struct {
+		const char *descr;
+		uint64_t item; /* UINT64_MAX: refused */
+	} cases[] = {
+		{"'<f8'", 8},
+		{"'|b1'", 1},
+		{"'>c16'", 16},
+		{"'<f16'", 16},
+		{"'<c32'", 32},
+		{"'|S7'", 7},
+		{"'<U5'", 20},
+		{"'|V11'", 11},
+		{"'|S0'", 0},
+		{"'<U0'", 0},
+		{"'<M8[ns]'", 8},
+		{"'<m8[25s]'", 8},
+		{"'<m8'", 8},
+		{"'|S2000000000'", 2000000000},
+		{"[('a', '|u1'), ('b', '<f8')]", 9},
+		{"[('a', '|u1'), ('', '|V7'), ('b', '<f8'), ('', '|V3')]", 19},
+		{"[('a', '<i2'), ('b', '>f8', (2, 3)), ('c', '|S3')]", 53},
+		{"[('a', '<i2', 5), ('b', '>f8', (2,)), ('c', '|S3', (0,))]", 26},
+		{"[(('title', 'n'), '<c8'), ('o', [('i', '<f4'), ('r', '|u1', (4,))])]", 16},
+		{"[('n', [('m', [('l', '<i8'), ('k', '|V3')])], (2,))]", 22},
+		{"[('s', ('<f4', (2, 2)), (3,))]", 48},
+		{"[]", 0},
+		{"'|O'", UINT64_MAX},
+		{"'|O8'", UINT64_MAX},
+		{"[('a', '<f8'), ('b', '|O')]", UINT64_MAX},
+		{"[('a', [('b', '|O', (2,))])]", UINT64_MAX},
+		{"'<q8'", UINT64_MAX},
+		{"'f8'", UINT64_MAX},
+		{"'<f'", UINT64_MAX},
+		{"'<f3'", UINT64_MAX},
+		{"'<i-8'", UINT64_MAX},
+		{"'|S9999999999'", UINT64_MAX},
+		{"'<f8]'", UINT64_MAX},
+		{"'<M8[ns'", UINT64_MAX},
+		{"'<f8[ns]'", UINT64_MAX},
+		{"('<f8', (2,))", UINT64_MAX},
+		{"[('a', '<f8', (4294967296, 4294967296))]", UINT64_MAX},
+		{"[('a', '<f8', (-1,))]", UINT64_MAX},
+		{"[('a', '<f8', )]", 8},
+		{"[('a', )]", UINT64_MAX},
+		{"[('a', '<f8'", UINT64_MAX},
+		{"None", UINT64_MAX},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t item = item_of(cases[i].descr);
+
+		if (item != cases[i].item)
+			fail_msg("%s: %" PRIu64 ", not %" PRIu64, cases[i].descr, item,
+				 cases[i].item);
+	}
+}
+
+static void a_head_tells_all(void **state)
+{
+	struct npy_head h;
+
+	(void)state;
+	assert_null(
+		parse_dict(2, "{'descr': '>i4', 'fortran_order': True, 'shape': (5, 6, 7), }", &h));
+	assert_true(h.fortran);
+	assert_int_equal(h.version, 2);
+	assert_int_equal(h.nr_dims, 3);
+	assert_int_equal(h.dim[2], 7);
+	assert_int_equal(h.len, 840);
+	assert_int_equal(h.start, 128);
+	assert_null(parse_dict(1, "{'shape': (), 'fortran_order': False, 'descr': '<i4'}", &h));
+	assert_int_equal(h.nr_dims, 0);
+	assert_int_equal(h.len, 4);
+	assert_null(parse_dict(3, "{'shape': (3L,), 'fortran_order': False, 'descr': '<i4' }", &h));
+	assert_int_equal(h.dim[0], 3);
+	/* Nothing, in however many rows. */
+	assert_null(parse_dict(1,
+			       "{'shape': (9223372036854775807, 0, 9223372036854775807), "
+			       "'fortran_order': False, 'descr': '<i4'}",
+			       &h));
+	assert_int_equal(h.len, 0);
+}
+
+static void other_heads_are_refused(void **state)
+{
+	static const char *const dicts[] = {
+		"",
+		"{}",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), ",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), } x",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), 'more': 1}",
+		"{'descr': '<f8', 'fortran_order': False, 'fortran_order': False, 'shape': (3,)}",
+		"{'descr': '<f8', 'descr': '<f8', 'shape': (3,)}",
+		"{'descr': '<f8', 'fortran_order': False}",
+		"{'descr': '<f8', 'fortran_order': false, 'shape': (3,)}",
+		"{'descr': '<f8', 'fortran_order': 1, 'shape': (3,)}",
+		"{'fortran_order': False, 'shape': (3,)}",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (-3,)}",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': 3}",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775808, 0)}",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (1152921504606846976,)}",
+		"{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+		"{'descr': '<f8' 'fortran_order': False, 'shape': (3,)}",
+		"['descr', '<f8']",
+	};
+	struct npy_head h = {.item = 77};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(dicts); i++) {
+		if (!parse_dict(1, dicts[i], &h))
+			fail_msg("%s was taken", dicts[i]);
+		assert_int_equal(h.item, 77);
+	}
+}
+
+/* Whatever was done to a head, what is told of it fits together, and no byte outside is read. */
+static void damaged_heads_make_sense_or_are_refused(void **state)
+{
+	struct rng r = rng_seeded(__func__);
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		static const char bits[] = "'\"()[]{},:<\\f8 O9L-";
+		uint8_t head[HEAD_MAX];
+		size_t len = head_make(head, 1 + (unsigned)rng_below(&r, 3),
+				       "{'descr': [('x', '<f8', (3,)), (('t', 'y'), '|S9')], "
+				       "'fortran_order': False, 'shape': (2, 30), }");
+		struct npy_head h = {.item = 77};
+		struct guarded g;
+
+		for (size_t n = rng_below(&r, 5); n > 0; n--)
+			head[6 + rng_below(&r, len - 6)] =
+				(uint8_t)bits[rng_below(&r, sizeof(bits) - 1)];
+		len -= rng_below(&r, 4) ? 0 : rng_below(&r, len);
+		g = guarded_new(len, GUARD_ABOVE);
+		memcpy(g.p, head, len);
+		if (npy_parse(g.p, len, &h)) {
+			assert_int_equal(h.item, 77);
+		} else {
+			assert_true(h.start <= len && h.start == npy_head_len(g.p, len));
+			assert_true(h.len <= INT64_MAX - h.start && h.nr_dims <= NPY_DIMS);
+			assert_true((const uint8_t *)h.descr > g.p &&
+				    (const uint8_t *)h.descr + h.descr_len < g.p + len);
+		}
+		guarded_free(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +496,10 @@ int main(void)
 		cmocka_unit_test(senseless_shapes_are_left_out),
 		cmocka_unit_test(many_axes_become_few),
 		cmocka_unit_test(records_tell_what_their_fields_are),
+		cmocka_unit_test(every_item_has_its_size),
+		cmocka_unit_test(a_head_tells_all),
+		cmocka_unit_test(other_heads_are_refused),
+		cmocka_unit_test(damaged_heads_make_sense_or_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
