@@ -8,6 +8,7 @@
 #include "conf/base.h"
 #include "fs/commit.h"
 #include "fs/file.h"
+#include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 
 /* Requests that the kernel makes without anybody waiting (read-ahead, asynchronous direct I/O), at once. Enough for all
@@ -23,12 +24,14 @@ const char *const ops_kind_name[OPS_NR] = {OPS_LIST(X)};
 void ops_init(struct ops *o)
 {
 	lock_init(&o->lock);
+	ops_slice_init(&o->slices);
 }
 
 void ops_fini(struct ops *o)
 {
 	while (o->files)
 		ops_file_free(o->files);
+	ops_slice_fini(&o->slices);
 	lock_fini(&o->lock);
 }
 
@@ -174,11 +177,16 @@ struct name_new ops_new(fuse_req_t req, fuse_ino_t parent, mode_t mode)
 
 /* ---- replies ---- */
 
+bool ops_is_pseudo(fuse_ino_t parent, const char *name)
+{
+	return ops_stats_find(parent, name) || ops_slice_claims(parent, name);
+}
+
 int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out)
 {
 	int err;
 
-	if (ops_stats_is(ino))
+	if (ops_stats_is(ino) || ops_slice_is(ino))
 		return -EPERM;
 	err = inode_get(ops_of(req)->fs, NULL, ino, out);
 	return err == -ENOENT ? -ESTALE : err;

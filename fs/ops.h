@@ -10,6 +10,7 @@
 #include "fs/fuse_api.h"
 #include "fs/inode.h"
 #include "fs/name.h"
+#include "fs/slice_node.h"
 
 #define OPS_LATER 1
 
@@ -117,10 +118,22 @@ OPS_LIST(X)
 
 struct ops_file;
 
+/* What those beneath `.slice` share (ops_slice.c). */
+struct ops_slices {
+	struct slice_table nodes;
+	uint64_t generation; /* of all nodes of this mount */
+	atomic_uint_fast64_t nr_reads, read_bytes;
+	struct lock lock;
+	/* of what is said about names that are wrong; guarded by lock */
+	uint64_t say_ns, said_ns, said_sum;
+	unsigned nr_unsaid;
+};
+
 /* What the handlers of one mount share. */
 struct ops {
 	struct lock lock;
-	struct ops_file *files;	  /* open ones; guarded by lock */
+	struct ops_file *files; /* open ones; guarded by lock */
+	struct ops_slices slices;
 	struct fs *fs;		  /* borrowed */
 	struct fuse_session *se;  /* borrowed; set once the session is there */
 	const char *mountpoint;	  /* borrowed */
@@ -191,7 +204,10 @@ static inline struct name ops_to_name(const char *name)
 /* A request was answered that came at @since_ns. */
 void ops_took(struct ops *o, enum ops_kind kind, uint64_t since_ns);
 
-/* The inode of a node id, to be inode_put(). -ESTALE: it is gone; -EPERM: a pseudo-file. */
+/* @name in @parent is a pseudo-file's or a slice's: nobody else makes, removes or renames it. */
+bool ops_is_pseudo(fuse_ino_t parent, const char *name);
+
+/* The inode of a node id, to be inode_put(). -ESTALE: it is gone; -EPERM: a pseudo-file, or a slice. */
 int ops_inode(fuse_req_t req, fuse_ino_t ino, struct inode **out);
 
 /* A new inode as the caller wants it. */

@@ -4,7 +4,7 @@
 #include <sys/xattr.h>
 
 #include "conf/base.h"
-#include "fs/ops.h"
+#include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 #include "fs/setattr.h"
 #include "fs/xattr.h"
@@ -19,6 +19,8 @@ int ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)fi;
 	if (ops_stats_is(ino))
 		return ops_stats_reply_attr(req, ino);
+	if (ops_slice_is(ino))
+		return ops_slice_getattr(req, ino);
 	err = ops_inode(req, ino, &in);
 	if (err)
 		return err;
@@ -118,6 +120,14 @@ static void to_statx(const struct stat *st, const struct timespec *btime, struct
 		x->stx_btime = to_statx_time(btime);
 }
 
+static int pseudo_attr(fuse_req_t req, fuse_ino_t ino, struct stat *st)
+{
+	if (ops_slice_is(ino))
+		return ops_slice_attr(req, ino, st);
+	ops_stats_attr(ino, st);
+	return 0;
+}
+
 int ops_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi)
 {
 	struct inode *in;
@@ -130,8 +140,10 @@ int ops_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
 	(void)flags;
 	(void)mask;
 	(void)fi;
-	if (ops_stats_is(ino)) {
-		ops_stats_attr(ino, &st);
+	if (ops_stats_is(ino) || ops_slice_is(ino)) {
+		err = pseudo_attr(req, ino, &st);
+		if (err)
+			return err;
 		to_statx(&st, NULL, &x);
 		fuse_reply_statx(req, 0, &x, 0);
 		return 0;
@@ -220,7 +232,7 @@ int ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t len)
 		return -ENODATA;
 	if (len && !buf)
 		return -ENOMEM;
-	err = ops_inode(req, ino, &in);
+	err = ops_slice_is(ino) ? ops_slice_acl(req, ino, name, &in) : ops_inode(req, ino, &in);
 	if (err)
 		return err;
 	err = xattr_get(in, name, buf, len, &got);
@@ -275,7 +287,7 @@ int ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t len)
 	size_t got = 0;
 	int err = 0;
 
-	if (!ops_stats_is(ino)) {
+	if (!ops_stats_is(ino) && !ops_slice_is(ino)) {
 		err = ops_inode(req, ino, &in);
 		if (err)
 			return err;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "conf/base.h"
-#include "fs/ops_file.h"
+#include "fs/ops_slice.h"
 
 struct lister {
 	fuse_req_t req;
@@ -115,8 +115,11 @@ static int dir_end(fuse_req_t req, fuse_ino_t ino, struct ops_file *f)
 int ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct ops_file *f;
-	int err = ops_file_new(ops_of(req), NULL, &f);
+	int err;
 
+	if (ops_slice_is(ino))
+		return ops_slice_opendir(req, fi);
+	err = ops_file_new(ops_of(req), NULL, &f);
 	if (err)
 		return err;
 	err = dir_end(req, ino, f);
@@ -158,14 +161,25 @@ static int list(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct op
 	return err;
 }
 
+/* There is an array for every expression: none is listed. */
+static int list_none(fuse_req_t req)
+{
+	fuse_reply_buf(req, NULL, 0);
+	return 0;
+}
+
 int ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_file_info *fi)
 {
+	if (ops_slice_is(ino))
+		return list_none(req);
 	return list(req, ino, len, off, ops_file_of(fi), false);
 }
 
 int ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off,
 		    struct fuse_file_info *fi)
 {
+	if (ops_slice_is(ino))
+		return list_none(req);
 	return list(req, ino, len, off, ops_file_of(fi), true);
 }
 

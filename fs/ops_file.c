@@ -6,6 +6,7 @@
 
 #include "conf/base.h"
 #include "fs/file.h"
+#include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 
 /* Bytes of one copy_file_range request: the reply has 32 bits for it, and whoever asked for more asks again. */
@@ -53,6 +54,7 @@ void ops_file_free(struct ops_file *f)
 		file_closed(f->in);
 		inode_put(f->in);
 	}
+	slice_put(f->slice);
 	lock_fini(&f->lock);
 	free(f->text);
 	free(f);
@@ -109,6 +111,8 @@ int ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (ops_stats_is(ino))
 		return ops_stats_open(req, ino, fi);
+	if (ops_slice_is(ino))
+		return ops_slice_open(req, ino, fi);
 	err = ops_inode(req, ino, &in);
 	if (err)
 		return err;
@@ -159,7 +163,7 @@ int ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct inode *in;
 	int err;
 
-	if (ops_stats_find(parent, name))
+	if (ops_is_pseudo(parent, name))
 		return -EPERM;
 	err = name_make(ops_of(req)->fs, parent, ops_to_name(name), &n, &in);
 	if (err)
@@ -176,8 +180,10 @@ int ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 {
 	struct name_new n = ops_new(req, parent, (mode & ~(mode_t)S_IFMT) | S_IFREG);
 	struct inode *in;
-	int err = name_tmpfile(ops_of(req)->fs, parent, &n, &in);
+	int err = -EPERM;
 
+	if (!ops_slice_is(parent))
+		err = name_tmpfile(ops_of(req)->fs, parent, &n, &in);
 	return err ? err : reply_create(req, in, fi);
 }
 #endif
@@ -199,6 +205,11 @@ int ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 
 	(void)datasync;
 	(void)fi;
+	/* Nobody writes to it. */
+	if (ops_slice_is(ino)) {
+		fuse_reply_err(req, 0);
+		return 0;
+	}
 	err = ops_inode(req, ino, &in);
 	if (err)
 		return err;
@@ -234,7 +245,8 @@ int ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 	uint64_t at;
 	int err;
 
-	(void)fi;
+	if (ops_slice_is(ino))
+		return ops_slice_lseek(req, ops_file_of(fi), off, whence);
 	if (off < 0)
 		return -ENXIO;
 	err = ops_inode(req, ino, &in);
@@ -260,7 +272,7 @@ int ops_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_f
 	if (flags || off < 0 || to_off < 0)
 		return -EINVAL;
 	/* The kernel copies by reading and writing, then. */
-	if (ops_stats_is(ino) || ops_stats_is(to_ino))
+	if (ops_stats_is(ino) || ops_stats_is(to_ino) || ops_slice_is(ino))
 		return -EXDEV;
 	err = ops_inode(req, ino, &in);
 	if (err)

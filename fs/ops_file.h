@@ -9,6 +9,7 @@ struct ops_file {
 	struct ops *ops;
 	struct ops_file *prev, *next; /* all that are open; guarded by ops->lock */
 	struct inode *in;	      /* of a file: referenced; else NULL */
+	struct slice *slice;	      /* of a slice, whose source is in: referenced; else NULL */
 	struct lock lock;
 	struct readahead ahead;	      /* guarded by lock */
 	atomic_uint_fast64_t dir_end; /* of a directory: the first cookie that is not shown */

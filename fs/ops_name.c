@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fs/ops.h"
+#include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 
 /* ---- what the kernel knows ---- */
@@ -42,6 +43,8 @@ int ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (pseudo)
 		return ops_stats_reply_entry(req, pseudo);
+	if (ops_slice_claims(parent, name))
+		return ops_slice_lookup(req, parent, name);
 	if (strcmp(name, ".") == 0)
 		return lookup_self(req, parent);
 	err = name_lookup(ops_of(req)->fs, parent, ops_to_name(name), &in);
@@ -50,9 +53,17 @@ int ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	return err ? err : ops_reply_entry(req, in);
 }
 
+static void forget(struct ops *o, fuse_ino_t ino, uint64_t nr)
+{
+	if (ops_slice_is(ino))
+		ops_slice_forget(o, ino, nr);
+	else
+		inode_forget(o->fs, ino, nr);
+}
+
 int ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nr)
 {
-	inode_forget(ops_of(req)->fs, ino, nr);
+	forget(ops_of(req), ino, nr);
 	fuse_reply_none(req);
 	return 0;
 }
@@ -60,7 +71,7 @@ int ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nr)
 int ops_forget_multi(fuse_req_t req, size_t nr, struct fuse_forget_data *list)
 {
 	for (size_t i = 0; i < nr; i++)
-		inode_forget(ops_of(req)->fs, list[i].ino, list[i].nlookup);
+		forget(ops_of(req), list[i].ino, list[i].nlookup);
 	fuse_reply_none(req);
 	return 0;
 }
@@ -68,8 +79,11 @@ int ops_forget_multi(fuse_req_t req, size_t nr, struct fuse_forget_data *list)
 int ops_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	char target[4096];
-	int err = name_readlink(ops_of(req)->fs, ino, target);
+	int err;
 
+	if (ops_slice_is(ino))
+		return ops_slice_readlink(req, ino);
+	err = name_readlink(ops_of(req)->fs, ino, target);
 	if (err)
 		return err;
 	ops_accessed(req, ino);
@@ -94,7 +108,7 @@ static int make(fuse_req_t req, fuse_ino_t parent, const char *name, const struc
 	struct inode *in;
 	int err;
 
-	if (ops_stats_find(parent, name))
+	if (ops_is_pseudo(parent, name))
 		return -EPERM;
 	err = name_make(ops_of(req)->fs, parent, ops_to_name(name), n, &in);
 	return err ? err : reply_made(req, in);
@@ -128,7 +142,7 @@ int ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 	struct inode *in;
 	int err;
 
-	if (ops_stats_is(ino) || ops_stats_find(parent, name))
+	if (ops_stats_is(ino) || ops_slice_is(ino) || ops_is_pseudo(parent, name))
 		return -EPERM;
 	err = name_link(ops_of(req)->fs, ino, parent, ops_to_name(name), &in);
 	return err ? err : reply_made(req, in);
@@ -146,7 +160,7 @@ static int reply_changed(fuse_req_t req, int err)
 
 int ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (ops_stats_find(parent, name))
+	if (ops_is_pseudo(parent, name))
 		return -EPERM;
 	return reply_changed(req, name_unlink(ops_of(req)->fs, parent, ops_to_name(name)));
 }
@@ -155,13 +169,15 @@ int ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (ops_stats_find(parent, name))
 		return -ENOTDIR;
+	if (ops_slice_claims(parent, name))
+		return -EPERM;
 	return reply_changed(req, name_rmdir(ops_of(req)->fs, parent, ops_to_name(name)));
 }
 
 int ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
 	       const char *to, unsigned flags)
 {
-	if (ops_stats_find(parent, name) || ops_stats_find(to_parent, to))
+	if (ops_is_pseudo(parent, name) || ops_is_pseudo(to_parent, to))
 		return -EPERM;
 	return reply_changed(req, name_rename(ops_of(req)->fs, parent, ops_to_name(name), to_parent,
 					      ops_to_name(to), flags));

@@ -7,6 +7,7 @@
 #include "conf/base.h"
 #include "fs/file.h"
 #include "fs/ops_file.h"
+#include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 
 /* Extents ahead of a sequential reader; a part of the cache at most, so that several readers have room. */
@@ -122,6 +123,8 @@ int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_
 	(void)ino;
 	if (!f->in)
 		return ops_stats_read(req, f, len, off);
+	if (f->slice)
+		return ops_slice_read(req, f, len, off);
 	ahead = ahead_of(f, (uint64_t)off, len);
 	/* With O_DIRECT the kernel keeps nothing. */
 	ahead.stream = ahead.stream && !(fi->flags & O_DIRECT);

@@ -239,6 +239,15 @@ static void stats_cache(struct report *r, struct fs *fs)
 	report_group_end(r);
 }
 
+static void stats_slices(struct report *r, struct ops *o)
+{
+	report_group(r, "slices");
+	report_number(r, "nodes", REPORT_COUNT, slice_table_count(&o->slices.nodes));
+	report_number(r, "reads", REPORT_COUNT, atomic_load(&o->slices.nr_reads));
+	report_number(r, "read", REPORT_BYTES, atomic_load(&o->slices.read_bytes));
+	report_group_end(r);
+}
+
 static void stats_log(struct report *r, struct fs *fs, const struct raid_stat *st)
 {
 	struct commit_stat c;
@@ -336,6 +345,7 @@ int stats_make(struct ops *o, enum report_form form, char **out, size_t *len)
 	stats_recompress(r, o->fs);
 	stats_ops(r, o, form);
 	stats_cache(r, o->fs);
+	stats_slices(r, o);
 	stats_log(r, o->fs, &st);
 	stats_workers(r, o->fs);
 	stats_memory(r, o->fs);
