@@ -207,4 +207,22 @@ void codec_tile_range(const struct codec_info *info, unsigned idx, uint32_t *fro
 int codec_decode_tile(const uint8_t *enc, size_t len, const struct codec_info *info, unsigned idx,
 		      uint8_t *raw);
 
+/* One tile: the raw bytes [from, to) of the extent, made of @len stored bytes at @off in the container. */
+struct codec_tile {
+	uint32_t from, to;
+	uint32_t off, len;
+	uint32_t sum; /* of the raw bytes */
+	unsigned idx;
+};
+
+/* The tile that holds raw byte @off, by the head alone, of which @len bytes are here (see codec_inspect()).
+ * Returns as codec_inspect(); -EBADMSG also where there is no such byte. */
+int codec_tile_find(const uint8_t *head, size_t len, uint32_t off, struct codec_info *info,
+		    struct codec_tile *t);
+
+/* Decode tile @t from its own t->len stored bytes into @raw, t->to - t->from bytes. Of a container stored raw @stored
+ * may be @raw itself: then they are only verified. Returns as codec_decode(). */
+int codec_tile_decode(const struct codec_info *info, const struct codec_tile *t,
+		      const uint8_t *stored, uint8_t *raw);
+
 #endif

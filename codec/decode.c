@@ -52,29 +52,62 @@ static int unpack(const struct codec_info *info, const uint8_t *stored, size_t s
 	return err;
 }
 
-/* Tile @idx, whose stored bytes are at @stored. */
-static int decode_tile(const struct frame *f, unsigned idx, const uint8_t *stored, uint8_t *raw)
+int codec_tile_decode(const struct codec_info *info, const struct codec_tile *t,
+		      const uint8_t *stored, uint8_t *raw)
 {
-	const struct codec_info *info = &f->info;
-	uint32_t from, to;
+	size_t len = t->to - t->from;
 	int err = 0;
 
-	codec_tile_range(info, idx, &from, &to);
 	switch (info->kind) {
 	case CODEC_KIND_RAW:
-		memcpy(raw + from, stored, to - from);
+		if (stored != raw)
+			memcpy(raw, stored, len);
 		break;
 	case CODEC_KIND_FILL:
-		memset(raw + from, *stored, to - from);
+		memset(raw, *stored, len);
 		break;
 	case CODEC_KIND_ZSTD:
-		err = unpack(info, stored, f->tile_len[idx], raw + from, to - from,
-			     idx ? 0 : info->phase);
+		err = unpack(info, stored, t->len, raw, len, t->idx ? 0 : info->phase);
 		break;
 	}
 	if (err)
 		return err;
-	return frame_sum(raw + from, to - from) == f->tile_sum[idx] ? 0 : -EBADMSG;
+	return frame_sum(raw, len) == t->sum ? 0 : -EBADMSG;
+}
+
+/* Tile @idx, whose stored bytes begin at @off of the container. */
+static struct codec_tile tile_of(const struct frame *f, unsigned idx, size_t off)
+{
+	struct codec_tile t = {
+		.off = (uint32_t)off,
+		.len = f->tile_len[idx],
+		.sum = f->tile_sum[idx],
+		.idx = idx,
+	};
+
+	codec_tile_range(&f->info, idx, &t.from, &t.to);
+	return t;
+}
+
+int codec_tile_find(const uint8_t *head, size_t len, uint32_t off, struct codec_info *info,
+		    struct codec_tile *t)
+{
+	struct frame f;
+	unsigned idx;
+	size_t at;
+	int err = frame_decode(head, len, &f);
+
+	if (err)
+		return err;
+	if (off >= f.info.raw_len)
+		return -EBADMSG;
+	idx = codec_tile_at(&f.info, off);
+	at = f.info.head_len;
+	for (unsigned i = 0; i < idx; i++)
+		at += f.tile_len[i];
+	*info = f.info;
+	*t = tile_of(&f, idx, at);
+	return 0;
 }
 
 /* The head, and that the payload is all there. */
@@ -98,14 +131,19 @@ int codec_decode(const uint8_t *enc, size_t len, uint8_t *raw, size_t raw_len)
 	if (f.info.raw_len != raw_len)
 		return -EBADMSG;
 	at = f.info.head_len;
-	for (unsigned i = 0; i < f.info.nr_tiles && !err; at += f.tile_len[i++])
-		err = decode_tile(&f, i, enc + at, raw);
+	for (unsigned i = 0; i < f.info.nr_tiles && !err; i++) {
+		struct codec_tile t = tile_of(&f, i, at);
+
+		err = codec_tile_decode(&f.info, &t, enc + at, raw + t.from);
+		at += t.len;
+	}
 	return err;
 }
 
 int codec_decode_tile(const uint8_t *enc, size_t len, const struct codec_info *info, unsigned idx,
 		      uint8_t *raw)
 {
+	struct codec_tile t;
 	struct frame f;
 	size_t at;
 	int err = decode_head(enc, len, &f);
@@ -117,5 +155,6 @@ int codec_decode_tile(const uint8_t *enc, size_t len, const struct codec_info *i
 	at = f.info.head_len;
 	for (unsigned i = 0; i < idx; i++)
 		at += f.tile_len[i];
-	return decode_tile(&f, idx, enc + at, raw);
+	t = tile_of(&f, idx, at);
+	return codec_tile_decode(&f.info, &t, enc + at, raw + t.from);
 }

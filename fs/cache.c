@@ -1,9 +1,11 @@
 /* The cache of decoded bytes: parts (by generation) with a lock of their own, so that readers of different extents seldom
  * meet, and here how the bytes of an entry are made. What an entry is, and its states, is told in fs/part.h.
  *
- * Who wants most of an extent gets all of it decoded at once, from stored bytes that are not kept; so does who wants
- * any of an extent that was stored raw, where decoding is copying. Anyone else has just the tile decoded that he wants:
- * a cold read of 4 KiB costs the decoding of 128 KiB, and memory for that and for the stored bytes.
+ * Who wants most of an extent gets all of it decoded at once, from stored bytes that are not kept. Anyone else has just
+ * the tile that he wants read and decoded: a cold read of 4 KiB costs the reading of one tile's stored bytes, at the
+ * first time those of the extent's head, and the decoding of 128 KiB. A tile verifies itself by its checksum in the head;
+ * what does not, or cannot be read alone, has all of the extent's stored bytes read, verified, rebuilt and repaired by
+ * raid_read(), and kept for the other tiles. So have short ones, where one tile is no less to wait for than all.
  *
  * One thread makes an entry, without the lock, and others wait for it; so a tile is decoded once, and others beside it.
  * A tile that does not decode fails who wants it and nobody else. No error is kept: the next reader tries anew, from the
@@ -20,6 +22,11 @@
 
 #define PART_LEN  (32 * MIB) /* of arena, at least: eight of the largest extents */
 #define PARTS_MAX 16
+
+/* Extents with less stored bytes are read whole. */
+#define ALONE_MIN (64 * KIB)
+/* A tile cannot be had by itself, for whatever reason; never an errno that a caller sees. */
+#define NOT_ALONE (-ENODATA)
 
 struct cache {
 	unsigned nr_parts;
@@ -103,6 +110,75 @@ static int make_tile(const struct extent *x, const struct cache_entry *stored, u
 
 	return say_undecodable(
 		x, e->from, codec_decode_tile(stored->bytes, stored->len, &stored->info, idx, raw));
+}
+
+/* An extent that was stored raw: its tiles are where they are, by their lengths. */
+static bool is_plain(const struct extent *x)
+{
+	return x->loc.len > x->owner.raw_len;
+}
+
+static struct stripe_part head_part(const struct extent *x, uint8_t *buf)
+{
+	return (struct stripe_part){.len = MIN(x->loc.len, CODEC_HEAD_MAX), .buf = buf};
+}
+
+static bool fits(const struct extent *x, const struct codec_info *info, const struct codec_tile *t)
+{
+	return info->raw_len == x->owner.raw_len && t->len && t->len <= x->loc.len &&
+	       t->off <= x->loc.len - t->len;
+}
+
+static int alone(int err)
+{
+	return err && err != -ENOMEM ? NOT_ALONE : err;
+}
+
+static int make_head(struct fs *fs, const struct extent *x, struct cache_entry *e)
+{
+	struct stripe_part part = head_part(x, e->bytes);
+	struct codec_tile t;
+	int err = raid_read_part(fs->raid, &x->owner, &x->loc, &part, 1);
+
+	if (!err)
+		err = codec_tile_find(e->bytes, e->len, 0, &e->info, &t);
+	if (!err && !fits(x, &e->info, &t))
+		err = -EBADMSG;
+	return alone(err);
+}
+
+/* @e is for the tile @t, which does not lie plain. */
+static int make_alone(struct fs *fs, const struct extent *x, const struct codec_info *info,
+		      const struct codec_tile *t, struct cache_entry *e)
+{
+	AUTO_FREE uint8_t *enc = malloc(t->len);
+	struct stripe_part part = {t->off, t->len, enc};
+	int err = enc ? raid_read_part(fs->raid, &x->owner, &x->loc, &part, 1) : -ENOMEM;
+
+	if (!err)
+		err = codec_tile_decode(info, t, enc, e->bytes);
+	return alone(err);
+}
+
+/* The same where tiles lie plain: straight to their place, and the head in the same batch if @head, of CODEC_HEAD_MAX
+ * bytes, does not have it. */
+static int make_plain(struct fs *fs, const struct extent *x, uint8_t *head, bool have_head,
+		      struct cache_entry *e)
+{
+	uint32_t head_len = x->loc.len - x->owner.raw_len;
+	struct stripe_part part[2] = {{head_len + e->from, e->len, e->bytes}, head_part(x, head)};
+	struct codec_info info;
+	struct codec_tile t;
+	int err = raid_read_part(fs->raid, &x->owner, &x->loc, part, have_head ? 1 : 2);
+
+	if (!err)
+		err = codec_tile_find(head, part[1].len, e->from, &info, &t);
+	if (!err && (info.kind != CODEC_KIND_RAW || t.from != e->from || t.to != e->to ||
+		     t.off != part[0].off))
+		err = -EBADMSG;
+	if (!err)
+		err = codec_tile_decode(&info, &t, e->bytes, e->bytes);
+	return alone(err);
 }
 
 /* ---- getting what is not here ---- */
@@ -193,13 +269,102 @@ static int load_tile(struct part *p, const struct extent *x, struct cache_entry 
 	return 0;
 }
 
-/* More than half of it, or what has no tiles that are worth it: stored bytes that are more than the raw ones are those
- * with a head. */
+static int load_head(struct fs *fs, struct part *p, const struct extent *x,
+		     struct cache_entry **out) REQUIRES(p->lock)
+{
+	struct cache_entry *e = part_head(p, x->gen);
+	int err;
+
+	if (e) {
+		err = part_join(p, e);
+	} else {
+		e = part_add(p, x->gen, ENTRY_HEAD, 0, x->owner.raw_len,
+			     MIN(x->loc.len, CODEC_HEAD_MAX));
+		if (!e)
+			return -ENOMEM;
+		part_unlock(p);
+		err = make_head(fs, x, e);
+		part_lock(p);
+		err = part_loaded(p, e, err);
+	}
+	if (!err)
+		*out = e;
+	return err;
+}
+
+/* The tile with raw byte @off, by itself; @head is pinned. */
+static int load_alone(struct fs *fs, struct part *p, const struct extent *x,
+		      const struct cache_entry *head, uint32_t off, struct cache_entry **out)
+	REQUIRES(p->lock)
+{
+	struct codec_info info;
+	struct codec_tile t;
+	struct cache_entry *e;
+	int err = codec_tile_find(head->bytes, head->len, off, &info, &t);
+
+	if (err || !fits(x, &info, &t))
+		return NOT_ALONE;
+	e = part_add(p, x->gen, ENTRY_BYTES, t.from, t.to, t.to - t.from);
+	if (!e)
+		return -ENOMEM;
+	part_unlock(p);
+	err = make_alone(fs, x, &info, &t, e);
+	part_lock(p);
+	err = part_loaded(p, e, err);
+	if (err)
+		return err;
+	count_decoded(p, e);
+	*out = e;
+	return 0;
+}
+
+/* Keep what was read beside a tile. */
+static void keep_head(struct part *p, const struct extent *x, const uint8_t *head) REQUIRES(p->lock)
+{
+	struct cache_entry *e;
+
+	if (part_head(p, x->gen))
+		return;
+	e = part_add(p, x->gen, ENTRY_HEAD, 0, x->owner.raw_len, MIN(x->loc.len, CODEC_HEAD_MAX));
+	if (!e)
+		return;
+	memcpy(e->bytes, head, e->len);
+	if (!part_loaded(p, e, codec_inspect(e->bytes, e->len, &e->info)))
+		part_unpin(p, e);
+}
+
+static int load_plain(struct fs *fs, struct part *p, const struct extent *x, uint32_t off,
+		      struct cache_entry **out) REQUIRES(p->lock)
+{
+	uint32_t from = (uint32_t)round_down(off, CODEC_TILE_LEN);
+	uint32_t to = MIN(from + CODEC_TILE_LEN, x->owner.raw_len);
+	struct cache_entry *e, *h = part_head(p, x->gen);
+	bool have = h && h->state == ENTRY_READY;
+	uint8_t head[CODEC_HEAD_MAX];
+	int err;
+
+	if (have)
+		memcpy(head, h->bytes, h->len);
+	e = part_add(p, x->gen, ENTRY_BYTES, from, to, to - from);
+	if (!e)
+		return -ENOMEM;
+	part_unlock(p);
+	err = make_plain(fs, x, head, have, e);
+	part_lock(p);
+	err = part_loaded(p, e, err);
+	if (err)
+		return err;
+	count_decoded(p, e);
+	if (!have)
+		keep_head(p, x, head);
+	*out = e;
+	return 0;
+}
+
+/* More than half of it, or what has no tiles. */
 static bool wants_all(const struct extent *x, uint32_t from, uint32_t to)
 {
-	uint32_t raw_len = x->owner.raw_len;
-
-	return raw_len <= CODEC_TILE_LEN || x->loc.len > raw_len || to - from > raw_len / 2;
+	return x->owner.raw_len <= CODEC_TILE_LEN || to - from > x->owner.raw_len / 2;
 }
 
 /* Somebody reads its stored bytes now: who wants all of it waits for them, too. */
@@ -210,11 +375,41 @@ static bool being_stored(struct part *p, uint64_t gen) REQUIRES(p->lock)
 	return stored && stored->state == ENTRY_LOADING;
 }
 
+/* Entries on the way to a tile, pinned. */
+struct way {
+	struct cache_entry *head, *stored;
+	bool alone; /* try to have the tile by itself */
+};
+
+/* Each call gets a step further: *out is the entry at the end of the way, else NULL. */
+static int tile_step(struct fs *fs, struct part *p, const struct extent *x, uint32_t from,
+		     struct way *w, struct cache_entry **out) REQUIRES(p->lock)
+{
+	int err;
+
+	*out = NULL;
+	if (w->stored)
+		return load_tile(p, x, w->stored, from, out);
+	if (!w->alone || part_stored(p, x->gen))
+		return load_stored(fs, p, x, &w->stored);
+	if (is_plain(x))
+		err = load_plain(fs, p, x, from, out);
+	else if (!w->head)
+		err = load_head(fs, p, x, &w->head);
+	else
+		err = load_alone(fs, p, x, w->head, from, out);
+	if (err != NOT_ALONE)
+		return err;
+	w->alone = false;
+	return 0;
+}
+
 /* *out has the raw byte @from. @all: get all of the extent, if anything. */
 static int get_locked(struct fs *fs, struct part *p, const struct extent *x, uint32_t from,
 		      bool all, bool memory_only, struct cache_entry **out) REQUIRES(p->lock)
 {
-	struct cache_entry *stored = NULL, *e;
+	struct way w = {.alone = x->loc.len >= ALONE_MIN};
+	struct cache_entry *e;
 	int err;
 
 	/* Each step but the last drops the lock, and others may have moved on meanwhile. */
@@ -227,12 +422,15 @@ static int get_locked(struct fs *fs, struct part *p, const struct extent *x, uin
 		} else if (e) {
 			whole = e->to - e->from == x->owner.raw_len;
 			err = part_join(p, e);
+			if (err == NOT_ALONE) {
+				w.alone = false;
+				e = NULL;
+				err = 0;
+			}
 		} else if (all && !being_stored(p, x->gen)) {
 			err = load_all(fs, p, x, &e);
-		} else if (!stored) {
-			err = load_stored(fs, p, x, &stored);
 		} else {
-			err = load_tile(p, x, stored, from, &e);
+			err = tile_step(fs, p, x, from, &w, &e);
 		}
 		/* What of all does not decode may be a tile that is not wanted here. */
 		if (err == -EBADMSG && whole) {
@@ -241,8 +439,10 @@ static int get_locked(struct fs *fs, struct part *p, const struct extent *x, uin
 			err = 0;
 		}
 	} while (!err && !e);
-	if (stored)
-		part_unpin(p, stored);
+	if (w.head)
+		part_unpin(p, w.head);
+	if (w.stored)
+		part_unpin(p, w.stored);
 	if (!err)
 		*out = e;
 	return err;

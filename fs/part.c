@@ -358,13 +358,24 @@ struct cache_entry *part_bytes(struct part *p, uint64_t gen, uint32_t off)
 	return found;
 }
 
-struct cache_entry *part_stored(struct part *p, uint64_t gen)
+static struct cache_entry *part_kind(struct part *p, uint64_t gen, enum entry_kind kind)
+	REQUIRES(p->lock)
 {
 	struct cache_entry *e = *part_bucket(p, gen);
 
-	while (e && (e->gen != gen || e->kind != ENTRY_STORED))
+	while (e && (e->gen != gen || e->kind != kind))
 		e = e->hash_next;
 	return e;
+}
+
+struct cache_entry *part_head(struct part *p, uint64_t gen)
+{
+	return part_kind(p, gen, ENTRY_HEAD);
+}
+
+struct cache_entry *part_stored(struct part *p, uint64_t gen)
+{
+	return part_kind(p, gen, ENTRY_STORED);
 }
 
 bool part_has(struct part *p, uint64_t gen)

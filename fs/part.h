@@ -1,8 +1,9 @@
 /* A part of the cache: its entries, who has them pinned, and which go first.
  *
- * An entry is one of two kinds, each in the LRU list in its own right:
+ * An entry is one of three kinds, each in the LRU list in its own right:
  *
  *   BYTES    raw bytes of an extent: all of them, or one tile's
+ *   HEAD     the head of its container, by which a tile's stored bytes are found and read without the others
  *   STORED   the stored bytes of an extent, from which tiles are decoded; it goes when each tile has been, and early
  *            where it takes more memory than it saves
  *
@@ -35,6 +36,7 @@
 
 enum entry_kind {
 	ENTRY_BYTES,
+	ENTRY_HEAD,
 	ENTRY_STORED,
 };
 
@@ -89,8 +91,10 @@ void part_fini(struct part *p);
 void part_lock(struct part *p) ACQUIRES(p->lock);
 void part_unlock(struct part *p) RELEASES(p->lock);
 
-/* What has the raw byte @off of an extent, and what has its stored bytes: READY or LOADING, NULL if there is none. */
+/* What has the raw byte @off of an extent, and what has its head or its stored bytes: READY or LOADING, NULL if there is
+ * none. */
 struct cache_entry *part_bytes(struct part *p, uint64_t gen, uint32_t off) REQUIRES(p->lock);
+struct cache_entry *part_head(struct part *p, uint64_t gen) REQUIRES(p->lock);
 struct cache_entry *part_stored(struct part *p, uint64_t gen) REQUIRES(p->lock);
 bool part_has(struct part *p, uint64_t gen) REQUIRES(p->lock);
 

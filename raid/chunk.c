@@ -113,6 +113,22 @@ int chunk_head_get(const uint8_t *buf, size_t len, struct chunk_head *out)
 	return 0;
 }
 
+struct chunk_head chunk_head_of(const uint8_t *uuid, const struct stripe_owner *owner,
+				const struct stripe_loc *loc, unsigned idx)
+{
+	struct chunk_head h = {
+		.owner = *owner,
+		.k = loc->k,
+		.m = loc->m,
+		.idx = (uint8_t)idx,
+		.stripe_len = loc->len,
+		.payload_len = layout_payload_len(loc->len, loc->k),
+	};
+
+	memcpy(h.uuid, uuid, sizeof(h.uuid));
+	return h;
+}
+
 bool chunk_head_matches(const struct chunk_head *h, const struct chunk_head *want)
 {
 	return !memcmp(h->uuid, want->uuid, RAID_UUID_LEN) && h->owner.gen == want->owner.gen &&

@@ -24,6 +24,10 @@ void chunk_head_put(const struct chunk_head *h, uint8_t buf[CHUNK_HEAD_LEN]);
 /* Returns 0 or -EBADMSG: not a head, or one that is damaged or makes no sense. */
 int chunk_head_get(const uint8_t *buf, size_t len, struct chunk_head *out);
 
+/* The head of chunk @idx of a stripe in the volume @uuid, all but the sum of its payload. */
+struct chunk_head chunk_head_of(const uint8_t *uuid, const struct stripe_owner *owner,
+				const struct stripe_loc *loc, unsigned idx);
+
 /* Is @h the head that @want should be, but for the sum of the payload and what the owner does
  * not identify (raw_len)? */
 bool chunk_head_matches(const struct chunk_head *h, const struct chunk_head *want);

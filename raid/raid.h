@@ -111,6 +111,21 @@ int raid_write(struct raid *r, const struct stripe_owner *owner, const struct io
 int raid_read(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
 	      uint8_t *buf);
 
+/* Bytes [off, off + len) of a stripe, len at least 1. */
+struct stripe_part {
+	uint32_t off, len;
+	uint8_t *buf;
+};
+#define STRIPE_PARTS_MAX 4
+
+/* Read some bytes of a stripe without the rest of it, up to STRIPE_PARTS_MAX parts in one batch. What comes back is as it
+ * stands on the shards: only a part that begins with a chunk has that chunk's head verified, as raid_read() does; payloads
+ * are not. The caller has checksums of his own for these bytes. Nothing is rebuilt, repaired or counted as wrong: -EIO
+ * (a chunk's shard or head is not there, or not right), like a checksum that does not fit, sends the caller to
+ * raid_read(), which does all that. -ENOMEM. Blocks. */
+int raid_read_part(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
+		   const struct stripe_part *part, unsigned nr);
+
 /* Verify every chunk of a stripe, parity too, repairing what is wrong (unless read-only). @bad, @repaired are added to. */
 int raid_verify(struct raid *r, const struct stripe_owner *owner, const struct stripe_loc *loc,
 		unsigned *bad, unsigned *repaired);

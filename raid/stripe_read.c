@@ -164,16 +164,8 @@ static void aim_at_scratch(struct rd *rd, unsigned idx)
 static enum chunk_state verify(struct rd *rd, unsigned idx)
 {
 	struct piece *p = &rd->piece[idx];
-	struct chunk_head want = {
-		.owner = *rd->owner,
-		.k = rd->loc->k,
-		.m = rd->loc->m,
-		.idx = (uint8_t)idx,
-		.stripe_len = rd->loc->len,
-		.payload_len = rd->payload_len,
-	};
+	struct chunk_head want = chunk_head_of(rd->raid->uuid, rd->owner, rd->loc, idx);
 
-	memcpy(want.uuid, rd->raid->uuid, sizeof(want.uuid));
 	if (chunk_head_get(p->head, sizeof(p->head), &p->found) ||
 	    !chunk_head_matches(&p->found, &want))
 		return CHUNK_WRONG;
@@ -392,14 +384,7 @@ static int rewrite(struct rd *rd, unsigned idx, uint8_t *whole)
 	struct shard *s = shard_of(rd, idx);
 	uint8_t head[CHUNK_HEAD_LEN];
 	struct segment_pin pin;
-	struct chunk_head h = {
-		.owner = *rd->owner,
-		.k = rd->loc->k,
-		.m = rd->loc->m,
-		.idx = (uint8_t)idx,
-		.stripe_len = rd->loc->len,
-		.payload_len = rd->payload_len,
-	};
+	struct chunk_head h = chunk_head_of(rd->raid->uuid, rd->owner, rd->loc, idx);
 	struct iovec iov[3] = {
 		{head, sizeof(head)},
 		{whole, rd->payload_len},
@@ -416,7 +401,6 @@ static int rewrite(struct rd *rd, unsigned idx, uint8_t *whole)
 
 	if (!s)
 		return -ENODEV;
-	memcpy(h.uuid, rd->raid->uuid, sizeof(h.uuid));
 	h.owner.raw_len = raw_len_of(rd);
 	h.payload_sum = chunk_sum(&iov[1], 1);
 	chunk_head_put(&h, head);
