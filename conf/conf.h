@@ -28,6 +28,7 @@
 enum conf_codec { CONF_CODEC_AUTO, CONF_CODEC_NONE, CONF_CODEC_ZSTD };
 enum conf_gpu { CONF_GPU_AUTO, CONF_GPU_ON, CONF_GPU_OFF };
 enum conf_engine { CONF_ENGINE_AUTO, CONF_ENGINE_URING, CONF_ENGINE_SYNC };
+enum conf_transport { CONF_TRANSPORT_AUTO, CONF_TRANSPORT_URING, CONF_TRANSPORT_CLASSIC };
 
 /* All strings and arrays are the struct's own. */
 struct conf {
@@ -52,6 +53,7 @@ struct conf {
 	unsigned commit; /* seconds between commits */
 	unsigned threads;
 	enum conf_engine engine;
+	enum conf_transport transport; /* how requests come from the kernel */
 
 	bool degraded; /* go on with shards missing when redundancy suffices */
 	bool salvage;  /* go on, read-only, with whatever is there */

@@ -62,6 +62,13 @@ static const struct choice gpu_choices[] = {
 	{NULL, 0},
 };
 
+static const struct choice transport_choices[] = {
+	{"auto", CONF_TRANSPORT_AUTO},
+	{"uring", CONF_TRANSPORT_URING},
+	{"classic", CONF_TRANSPORT_CLASSIC},
+	{NULL, 0},
+};
+
 static const struct choice engine_choices[] = {
 	{"auto", CONF_ENGINE_AUTO},
 	{"uring", CONF_ENGINE_URING},
@@ -80,7 +87,8 @@ static const struct choice flag_choices[] = {
 /* The setters write enums as unsigned. */
 _Static_assert(sizeof(enum conf_codec) == sizeof(unsigned) &&
 		       sizeof(enum conf_gpu) == sizeof(unsigned) &&
-		       sizeof(enum conf_engine) == sizeof(unsigned),
+		       sizeof(enum conf_engine) == sizeof(unsigned) &&
+		       sizeof(enum conf_transport) == sizeof(unsigned),
 	       "");
 
 /* Those of others: mount(8)'s and libfuse's. */
@@ -185,6 +193,13 @@ static const struct option options[] = {
 	 .standard = "auto",
 	 .arg = "auto|uring|sync",
 	 .help = "how shards are read and written"},
+	{.name = "transport",
+	 .kind = KIND_CHOICE,
+	 .at = AT(transport),
+	 .choices = transport_choices,
+	 .standard = "auto",
+	 .arg = "auto|uring|classic",
+	 .help = "how requests come from the kernel: by io_uring where that can be, always, never"},
 	{.name = "degraded",
 	 .kind = KIND_FLAG,
 	 .at = AT(degraded),

@@ -108,6 +108,7 @@ static void help_tells_all(void **state)
 		"threads=N",
 		"1 to 256",
 		"engine=auto|",
+		"transport=auto|",
 		"degraded",
 		"salvage",
 		"wait=SECONDS",

@@ -161,6 +161,7 @@ static void defaults_of_a_user(void **state)
 	assert_int_equal(c->commit, 5);
 	assert_int_equal(c->threads, 16);
 	assert_int_equal(c->engine, CONF_ENGINE_AUTO);
+	assert_int_equal(c->transport, CONF_TRANSPORT_AUTO);
 	assert_int_equal(c->wait, 5);
 	assert_string_equal(c->state, "/home/anna/.local/state/matfs");
 	assert_false(c->degraded || c->salvage || c->ro || c->foreground || c->debug);
@@ -253,7 +254,7 @@ static void every_name_sets_its_field(void **state)
 	struct conf *c =
 		load_ok(f, "raid=6,shards=/a:/b:rel,copies=3,extent=512K,codec=zstd,level=19,"
 			   "gpu=on,gpu_threshold=0,memory=1G,cache=100M,commit=300,threads=7,"
-			   "engine=uring,degraded,"
+			   "engine=uring,transport=classic,degraded,"
 			   "salvage,wait=0,state=/s/,ro,allow_other,noatime,sync,dirsync,"
 			   "foreground,debug");
 
@@ -273,6 +274,7 @@ static void every_name_sets_its_field(void **state)
 	assert_int_equal(c->commit, 300);
 	assert_int_equal(c->threads, 7);
 	assert_int_equal(c->engine, CONF_ENGINE_URING);
+	assert_int_equal(c->transport, CONF_TRANSPORT_CLASSIC);
 	assert_int_equal(c->wait, 0);
 	assert_string_equal(c->state, "/s");
 	assert_true(c->degraded && c->salvage && c->ro && c->allow_other && c->noatime);
@@ -284,6 +286,7 @@ static void every_name_sets_its_field(void **state)
 	assert_int_equal(load_ok(f, "gpu=off,gpu_threshold=64M")->gpu, CONF_GPU_OFF);
 	assert_int_equal(f->conf->gpu_threshold, 64 * MIB);
 	assert_int_equal(load_ok(f, "engine=sync")->engine, CONF_ENGINE_SYNC);
+	assert_int_equal(load_ok(f, "transport=uring")->transport, CONF_TRANSPORT_URING);
 	assert_true(load_ok(f, "allow_root")->allow_root);
 }
 
@@ -334,6 +337,8 @@ static void values_must_be_whole(void **state)
 	refuse(f, "gpu_threshold=-1", "-o: gpu_threshold=-1: ", "with K, M, G");
 	refuse(f, "engine=io_uring", "-o: engine=io_uring: did you mean uring? ",
 	       "auto, uring, sync");
+	refuse(f, "transport=classical", "-o: transport=classical: did you mean classic? ",
+	       "auto, uring, classic");
 	refuse(f, "state=", "-o: state=: an empty path", "allowed: a path");
 	refuse(f, "state", "-o: state: needs a value", "allowed: a path");
 	refuse(f, "shards=", "-o: shards=: an empty path", "allowed: 1 to 64 paths");

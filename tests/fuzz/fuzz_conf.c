@@ -45,7 +45,8 @@ static void fuzz_check_conf(const struct conf *conf)
 	must(conf->copies >= 2 && conf->copies <= CONF_COPIES_MAX);
 	must(!conf->extent || (conf->extent >= CONF_EXTENT_MIN && conf->extent <= CONF_EXTENT_MAX));
 	must((conf->extent & (conf->extent - 1)) == 0);
-	must(conf->codec <= CONF_CODEC_ZSTD && conf->engine <= CONF_ENGINE_SYNC);
+	must(conf->codec <= CONF_CODEC_ZSTD && conf->engine <= CONF_ENGINE_SYNC &&
+	     conf->transport <= CONF_TRANSPORT_CLASSIC);
 	must(conf->level >= 1 && conf->level <= 19 && conf->gpu <= CONF_GPU_OFF);
 	must(conf->memory >= CONF_MEMORY_MIN && conf->cache <= conf->memory && conf->cache > 0);
 	must(conf->commit >= 1 && conf->commit <= 300 && conf->wait <= 3600);
