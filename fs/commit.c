@@ -25,6 +25,7 @@
 #include "conf/log.h"
 #include "fs/group.h"
 #include "fs/checkpoint.h"
+#include "fs/later.h"
 #include "fs/refer.h"
 #include "fs/writeback.h"
 
@@ -250,7 +251,7 @@ bool commit_durable(struct fs *fs, uint64_t txg)
 	return durable;
 }
 
-int commit_wait(struct fs *fs, uint64_t txg)
+static int wait_for(struct fs *fs, uint64_t txg)
 {
 	struct commit *c = fs->commit;
 	uint64_t mine;
@@ -269,6 +270,11 @@ int commit_wait(struct fs *fs, uint64_t txg)
 	return err;
 }
 
+int commit_wait(struct fs *fs, uint64_t txg)
+{
+	return later_may_not() ? -EAGAIN : wait_for(fs, txg);
+}
+
 static bool numbers_low(struct fs *fs)
 {
 	struct commit *c = fs->commit;
@@ -279,7 +285,8 @@ static bool numbers_low(struct fs *fs)
 
 int commit_numbers(struct fs *fs)
 {
-	return numbers_low(fs) ? commit_wait(fs, commit_open_txg(fs)) : 0;
+	/* Whoever it is: it is rare, and the op may be one of several that belong together. */
+	return numbers_low(fs) ? wait_for(fs, commit_open_txg(fs)) : 0;
 }
 
 void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen)

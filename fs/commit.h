@@ -26,7 +26,7 @@ void commit_leave(struct fs *fs);
 /* The open group; stable between enter and leave, and within an index write transaction. */
 uint64_t commit_open_txg(struct fs *fs);
 
-/* The group @txg and all before it are on disk when this returns 0. */
+/* The group @txg and all before it are on disk when this returns 0. -EAGAIN: this thread may not wait (later.h). */
 int commit_wait(struct fs *fs, uint64_t txg);
 /* Have a commit begin soon. */
 void commit_kick(struct fs *fs);

@@ -14,6 +14,7 @@
 #include "fs/arena.h"
 #include "fs/commit.h"
 #include "fs/extent.h"
+#include "fs/later.h"
 #include "fs/name.h"
 #include "fs/setattr.h"
 #include "fs/writeback.h"
@@ -137,6 +138,9 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 		uint64_t seen = arena_given(fs->arena);
 
 		err = write_try(in, off, iov, nr_iov, len);
+		/* All that is mended below takes long. */
+		if ((err == -EAGAIN || err == -ENOMEM || err == -ENOSPC) && later_may_not())
+			return err;
 		if (err == -EAGAIN) {
 			err = writeback_wait(in, off, len);
 		} else if (err == -ENOMEM) {
@@ -175,6 +179,17 @@ static int file_begin(struct op *op, struct inode *in, uint64_t off, uint64_t le
 	}
 }
 
+/* To give up many extents is a lot of work for the index. */
+#define FILE_LONG GIB
+
+static bool file_is_long(struct inode *in)
+{
+	struct attr a;
+
+	inode_attr(in, &a);
+	return a.mapped > FILE_LONG;
+}
+
 /* The size changes between a look and the op: the look decides only how much must be quiet, and is checked. */
 int file_truncate(struct inode *in, uint64_t size, bool drop_privs)
 {
@@ -184,6 +199,8 @@ int file_truncate(struct inode *in, uint64_t size, bool drop_privs)
 
 	if (size > (uint64_t)INT64_MAX)
 		return -EFBIG;
+	if (file_is_long(in) && later_may_not())
+		return -EAGAIN;
 	err = file_begin(&op, in, size, UINT64_MAX, &a);
 	if (err)
 		return err;
@@ -202,8 +219,10 @@ static int file_punch(struct inode *in, uint64_t off, uint64_t len, bool grow)
 {
 	struct attr *a;
 	struct op op;
-	int err = file_begin(&op, in, off, len, &a);
+	int err = len > FILE_LONG && file_is_long(in) && later_may_not() ? -EAGAIN : 0;
 
+	if (!err)
+		err = file_begin(&op, in, off, len, &a);
 	if (err)
 		return err;
 	err = extent_punch(&op, in, off, len);

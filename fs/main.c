@@ -208,8 +208,16 @@ static int open_gpu(const struct conf *conf, struct codec_gpu **out)
 	return err;
 }
 
-static int open_fs(const struct conf *conf, struct raid *raid, struct codec_gpu *gpu,
-		   struct fs **out)
+/* What is left of memory= for dirty data. */
+static uint64_t dirty_len(const struct conf *conf, const struct transport *transport)
+{
+	uint64_t len = conf->memory - conf->cache;
+
+	return len - MIN(len, transport->memory);
+}
+
+static int open_fs(const struct conf *conf, const struct transport *transport, struct raid *raid,
+		   struct codec_gpu *gpu, struct fs **out)
 {
 	static const enum codec_mode mode[] = {
 		[CONF_CODEC_AUTO] = CODEC_AUTO,
@@ -223,7 +231,7 @@ static int open_fs(const struct conf *conf, struct raid *raid, struct codec_gpu 
 		.codec = {.mode = mode[conf->codec], .level = (int)conf->level},
 		.gpu = gpu,
 		.gpu_threshold = conf->gpu_threshold,
-		.memory_len = conf->memory - conf->cache,
+		.memory_len = dirty_len(conf, transport),
 		.cache_len = conf->cache,
 		.commit_s = conf->commit,
 		.threads = conf->threads,
@@ -259,12 +267,13 @@ static void started(void *arg)
 		daemon_ready(s->daemon_fd);
 }
 
-static int serve(const struct conf *conf, struct fs *fs, int daemon_fd)
+static int serve(const struct conf *conf, const struct transport *transport, struct fs *fs,
+		 int daemon_fd)
 {
 	struct start start = {.conf = conf, .daemon_fd = daemon_fd};
 	char why[CONF_WHY_LEN];
 	struct mount *m;
-	int err = mount_new(fs, conf, &m, why, sizeof(why));
+	int err = mount_new(fs, conf, transport, &m, why, sizeof(why));
 
 	if (err) {
 		log_error("%s", why);
@@ -272,17 +281,32 @@ static int serve(const struct conf *conf, struct fs *fs, int daemon_fd)
 	}
 	err = mount_run(m, started, &start);
 	mount_free(m);
+	if (err == -EOPNOTSUPP)
+		return EXIT_MOUNT;
 	return err ? EXIT_LOST : 0;
+}
+
+static int choose_transport(const struct conf *conf, struct transport *out)
+{
+	char why[CONF_WHY_LEN];
+	int err = transport_choose(conf, out, why, sizeof(why));
+
+	if (err)
+		log_error("%s", why);
+	return err;
 }
 
 static int run(const struct conf *conf, int daemon_fd)
 {
 	const struct store_ops *ops;
+	struct transport transport;
 	struct codec_gpu *gpu;
 	struct raid *raid;
 	struct fs *fs;
 	int code;
 
+	if (choose_transport(conf, &transport))
+		return EXIT_MOUNT;
 	if (open_gpu(conf, &gpu))
 		return EXIT_MOUNT;
 	if ((conf->default_shards && make_default_shards(conf)) || pick_store(conf->engine, &ops) ||
@@ -290,9 +314,9 @@ static int run(const struct conf *conf, int daemon_fd)
 		codec_gpu_close(gpu);
 		return EXIT_MOUNT;
 	}
-	if (open_fs(conf, raid, gpu, &fs))
+	if (open_fs(conf, &transport, raid, gpu, &fs))
 		return EXIT_MOUNT;
-	code = serve(conf, fs, daemon_fd);
+	code = serve(conf, &transport, fs, daemon_fd);
 	if (fs_close(fs) && !code)
 		code = EXIT_LOST;
 	if (code != EXIT_MOUNT)

@@ -1,5 +1,5 @@
 /* The mount: libfuse's loop runs on a thread of its own, and the first thread waits for what happens (`bell`): the
- * kernel and we have agreed, a signal came, the loop has ended.
+ * first request was there, a signal came, the loop has ended.
  *
  * To end, it is not enough to leave the loop: pages that programs wrote through mmap() are still the kernel's alone. So
  * on a signal syncfs() brings them in first, with the loop still serving it; a second signal does not wait for that. */
@@ -18,19 +18,19 @@
 #include "conf/base.h"
 #include "conf/log.h"
 #include "conf/why.h"
+#include "fs/later.h"
 #include "fs/ops.h"
-
-/* fsync holds a thread of the transport while it waits for a commit; this many may before others have to wait. */
-#define THREADS_MIN 8
 
 struct mount {
 	const struct conf *conf;
 	struct ops ops;
 	struct fuse_session *se;
-	pthread_t loop, flusher;
+	struct transport transport;
+	struct later *later;
+	pthread_t loop, flusher, prober;
 	sem_t bell;
-	bool clone_fd;	      /* each of libfuse's threads has a queue of its own in the kernel */
-	atomic_bool up;	      /* the kernel is served */
+	bool ops_made;
+	atomic_bool up;	      /* the kernel is served: it has had an answer */
 	atomic_bool ended;    /* the loop is */
 	atomic_bool flushed;  /* nothing is left in the kernel */
 	atomic_uint nr_stops; /* signals that came */
@@ -122,6 +122,13 @@ static int mount_args(const struct mount *m, bool rdonly, struct fuse_args *args
 		bad = bad || fuse_opt_add_arg(args, "-oro");
 	if (conf->debug)
 		bad = bad || fuse_opt_add_arg(args, "-d");
+	if (m->transport.uring) {
+		char depth[40];
+
+		snprintf(depth, sizeof(depth), "-oio_uring_q_depth=%u", m->transport.depth);
+		bad = bad || fuse_opt_add_arg(args, "-oio_uring");
+		bad = bad || fuse_opt_add_arg(args, depth);
+	}
 	return bad ? -ENOMEM : 0;
 }
 
@@ -138,36 +145,53 @@ static uint32_t mount_max_read(const struct conf *conf)
 	return max;
 }
 
+/* The first request has come. */
 static void mount_ready(void *arg)
 {
 	struct mount *m = arg;
 
+	/* The mount's thread reads the text only after this, and so does whoever asks for `.stats`. */
+	if (m->transport.uring && atomic_load(&m->ops.served) == OPS_SERVED_CLASSIC)
+		transport_fell_back(&m->transport);
 	atomic_store(&m->up, true);
 	sem_post(&m->bell);
 }
 
-int mount_new(struct fs *fs, const struct conf *conf, struct mount **out, char *why, size_t why_len)
+static int mount_parts(struct mount *m)
+{
+	int err = ops_init(&m->ops);
+
+	m->ops_made = !err;
+	if (!err)
+		err = later_new(LATER_MAX, &m->later);
+	m->ops.later = m->later;
+	return err;
+}
+
+int mount_new(struct fs *fs, const struct conf *conf, const struct transport *transport,
+	      struct mount **out, char *why, size_t why_len)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct mount *m = calloc(1, sizeof(*m));
 	int err = m ? 0 : -ENOMEM;
 
 	if (!err) {
-		ops_init(&m->ops);
+		sem_init(&m->bell, 0, 0);
 		m->conf = conf;
+		m->transport = *transport;
 		m->ops.fs = fs;
 		m->ops.mountpoint = conf->mountpoint;
-		/* Where only fusermount3 may open the device, one descriptor has to do. */
-		m->clone_fd = !access("/dev/fuse", R_OK | W_OK);
-		m->ops.transport = m->clone_fd ? "classic, cloned descriptors" : "classic";
+		m->ops.transport = m->transport.text;
+		m->ops.uring = m->transport.uring;
 		m->ops.dirsync = conf->dirsync || conf->sync;
 		m->ops.max_read = mount_max_read(conf);
 		m->ops.ready = mount_ready;
 		m->ops.ready_arg = m;
-		sem_init(&m->bell, 0, 0);
 		fuse_set_log_func(mount_log);
-		err = mount_args(m, fs->rdonly, &args);
+		err = mount_parts(m);
 	}
+	if (!err)
+		err = mount_args(m, fs->rdonly, &args);
 	if (!err) {
 		m->se = fuse_session_new(&args, ops_table(), sizeof(*ops_table()), &m->ops);
 		m->ops.se = m->se;
@@ -179,7 +203,7 @@ int mount_new(struct fs *fs, const struct conf *conf, struct mount **out, char *
 		return 0;
 	}
 	snprintf(why, why_len, "cannot mount on %s: %s", conf->mountpoint,
-		 err == -ENOMEM ? "out of memory" : "the line above says why");
+		 err == -EIO ? "the line above says why" : strerror(-err));
 	if (m)
 		mount_free(m);
 	return err;
@@ -191,7 +215,9 @@ void mount_free(struct mount *m)
 		fuse_session_unmount(m->se);
 		fuse_session_destroy(m->se);
 	}
-	ops_fini(&m->ops);
+	later_free(m->later);
+	if (m->ops_made)
+		ops_fini(&m->ops);
 	sem_destroy(&m->bell);
 	free(m);
 }
@@ -244,14 +270,27 @@ static void *mount_loop(void *arg)
 	int err = -ENOMEM;
 
 	if (config) {
-		fuse_loop_cfg_set_clone_fd(config, m->clone_fd);
-		fuse_loop_cfg_set_max_threads(config, MAX(m->conf->threads, (unsigned)THREADS_MIN));
+		/* With io_uring, what comes here is little more than what the kernel forgets. */
+		fuse_loop_cfg_set_clone_fd(config, m->transport.clone_fd);
+		fuse_loop_cfg_set_max_threads(config, m->transport.threads);
 		err = fuse_session_loop_mt(m->se, config);
 		fuse_loop_cfg_destroy(config);
 	}
 	m->loop_err = err;
 	atomic_store(&m->ended, true);
 	sem_post(&m->bell);
+	return NULL;
+}
+
+/* A request of our own is the first, where no other is: it waits until the kernel and we have agreed, and tells that we
+ * serve, and by which transport. */
+static void *mount_probe(void *arg)
+{
+	struct mount *m = arg;
+	struct statvfs space;
+
+	if (statvfs(m->conf->mountpoint, &space))
+		log_debug("statvfs of %s: %s", m->conf->mountpoint, strerror(errno));
 	return NULL;
 }
 
@@ -281,6 +320,12 @@ static void mount_end_loop(struct mount *m)
 	}
 }
 
+/* io_uring was demanded, and libfuse could not start it after all. */
+static bool mount_refused(const struct mount *m)
+{
+	return m->conf->transport == CONF_TRANSPORT_URING && !m->transport.uring;
+}
+
 /* Until the loop has ended, by itself or because of a signal. Returns whether the flusher was started. */
 static bool mount_watch(struct mount *m, void (*up)(void *arg), void *arg)
 {
@@ -289,6 +334,10 @@ static bool mount_watch(struct mount *m, void (*up)(void *arg), void *arg)
 	while (!atomic_load(&m->ended)) {
 		if (sem_wait(&m->bell))
 			continue; /* interrupted */
+		if (atomic_load(&m->up) && mount_refused(m)) {
+			mount_end_loop(m);
+			break;
+		}
 		if (atomic_load(&m->up) && !told) {
 			up(arg);
 			told = true;
@@ -304,13 +353,14 @@ static bool mount_watch(struct mount *m, void (*up)(void *arg), void *arg)
 
 int mount_run(struct mount *m, void (*up)(void *arg), void *arg)
 {
-	bool flushing;
+	bool flushing, probing;
 	int err;
 
 	mount_catch(m);
 	err = -pthread_create(&m->loop, NULL, mount_loop, m);
 	if (err)
 		return err;
+	probing = !pthread_create(&m->prober, NULL, mount_probe, m);
 	flushing = mount_watch(m, up, arg);
 	pthread_join(m->loop, NULL);
 	mount_uncatch();
@@ -319,6 +369,13 @@ int mount_run(struct mount *m, void (*up)(void *arg), void *arg)
 	fuse_session_unmount(m->se);
 	if (flushing)
 		pthread_join(m->flusher, NULL);
+	if (probing)
+		pthread_join(m->prober, NULL);
+	if (atomic_load(&m->up) && mount_refused(m)) {
+		log_error("transport=uring: libfuse could not start it, the line above says why; "
+			  "transport=auto does without");
+		return -EOPNOTSUPP;
+	}
 	/* A number above zero is the signal that ended the loop. */
 	if (m->loop_err < 0) {
 		log_error("the connection to the kernel broke: %s", strerror(-m->loop_err));

@@ -8,8 +8,10 @@
 #include "conf/base.h"
 #include "fs/commit.h"
 #include "fs/file.h"
+#include "fs/ops_later.h"
 #include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
+#include "fs/transport.h"
 
 /* Requests that the kernel makes without anybody waiting (read-ahead, asynchronous direct I/O), at once. Enough for all
  * shards and a few readers. */
@@ -17,33 +19,45 @@
 
 #define GROUPS_MAX 65536 /* Linux' NGROUPS_MAX */
 
-#define X(name, decl, args) [OPS_##name] = #name,
+#define X(name, ...) [OPS_##name] = #name,
 const char *const ops_kind_name[OPS_NR] = {OPS_LIST(X)};
 #undef X
 
-void ops_init(struct ops *o)
+/* A thread of libfuse goes. */
+static void thread_gone(void *arg)
 {
-	lock_init(&o->lock);
+	ops_drain(arg);
+}
+
+int ops_init(struct ops *o)
+{
+	if (pthread_key_create(&o->thread_key, thread_gone))
+		return -EAGAIN;
+	for (unsigned i = 0; i < OPS_FILES; i++)
+		lock_init(&o->files[i].lock);
 	ops_slice_init(&o->slices);
+	return 0;
 }
 
 void ops_fini(struct ops *o)
 {
-	while (o->files)
-		ops_file_free(o->files);
+	for (unsigned i = 0; i < OPS_FILES; i++) {
+		while (o->files[i].first)
+			ops_file_free(o->files[i].first);
+		lock_fini(&o->files[i].lock);
+	}
 	ops_slice_fini(&o->slices);
-	lock_fini(&o->lock);
+	pthread_key_delete(o->thread_key);
 }
 
-/* ---- timing ---- */
+/* ---- before and after each request ---- */
 
 void ops_took(struct ops *o, enum ops_kind kind, uint64_t since_ns)
 {
 	hist_add(&o->took[kind], mono_ns() - since_ns);
 }
 
-static void ops_finish(struct ops *o, fuse_req_t req, enum ops_kind kind, uint64_t since_ns,
-		       int res)
+void ops_finish(struct ops *o, fuse_req_t req, enum ops_kind kind, uint64_t since_ns, int res)
 {
 	if (res == OPS_LATER)
 		return;
@@ -52,16 +66,78 @@ static void ops_finish(struct ops *o, fuse_req_t req, enum ops_kind kind, uint64
 	ops_took(o, kind, since_ns);
 }
 
+static _Thread_local bool thread_known;
+
+/* libfuse cancels the threads of its rings where they stand, which may be amid a handler of ours; they end without that,
+ * too, since it wakes them. (Its other threads it lets be cancelled only where they wait for a request.) */
+static void thread_begin(struct ops *o)
+{
+	thread_known = true;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_setspecific(o->thread_key, o);
+}
+
+static void first_request(struct ops *o, bool uring)
+{
+	int none = OPS_SERVED_NONE;
+
+	if (atomic_compare_exchange_strong(&o->served, &none,
+					   uring ? OPS_SERVED_URING : OPS_SERVED_CLASSIC) &&
+	    o->ready)
+		o->ready(o->ready_arg);
+}
+
+static inline uint64_t ops_begin(struct ops *o, fuse_req_t req)
+{
+	bool alone = ops_alone(req);
+
+	if (alone && !thread_known)
+		thread_begin(o);
+	if (atomic_load_explicit(&o->served, memory_order_relaxed) == OPS_SERVED_NONE)
+		first_request(o, alone);
+	return mono_ns();
+}
+
 /* ops_of() first: the request is gone after its reply. */
 #define X(name, decl, args)                                                                        \
 	static void ops_timed_##name decl                                                          \
 	{                                                                                          \
 		struct ops *timed_ops = ops_of(req);                                               \
-		uint64_t timed_ns = mono_ns();                                                     \
+		uint64_t timed_ns = ops_begin(timed_ops, req);                                     \
                                                                                                    \
 		ops_finish(timed_ops, req, OPS_##name, timed_ns, ops_##name args);                 \
 	}
-OPS_LIST(X)
+OPS_QUICK(X)
+OPS_QUICK_NEW(X)
+#undef X
+
+#define KEEP(...)                                                                                  \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+#define X(name, decl, args, keep, with_kept)                                                       \
+	static int ops_again_##name(fuse_req_t req, struct ops_kept *k)                            \
+	{                                                                                          \
+		return ops_##name with_kept;                                                       \
+	}                                                                                          \
+	static void ops_timed_##name decl                                                          \
+	{                                                                                          \
+		struct ops *timed_ops = ops_of(req);                                               \
+		uint64_t timed_ns = ops_begin(timed_ops, req);                                     \
+		int timed_res = OPS_WAIT;                                                          \
+                                                                                                   \
+		if (ops_may_begin(timed_ops, req, OPS_##name))                                     \
+			timed_res = ops_##name args;                                               \
+		if (ops_has_to_wait(timed_res)) {                                                  \
+			struct ops_kept timed_kept = KEEP keep;                                    \
+                                                                                                   \
+			timed_res = ops_later(timed_ops, req, OPS_##name, ops_again_##name,        \
+					      &timed_kept, timed_ns);                              \
+		}                                                                                  \
+		ops_finish(timed_ops, req, OPS_##name, timed_ns, timed_res);                       \
+	}
+OPS_MAY_WAIT(X)
+OPS_MAY_WAIT_NEW(X)
 #undef X
 
 void ops_drain(struct ops *o)
@@ -81,7 +157,7 @@ void ops_drain(struct ops *o)
  * AUTO_INVAL_DATA: nobody but this kernel changes our files, and it would drop its pages with each change of mtime.
  * SPLICE_*: what we write and read is in memory.
  * SETXATTR_EXT: libfuse does not tell the handler what it adds; ops_setxattr() finds it out itself.
- * OVER_IO_URING: another transport than this one. */
+ * DIRECT_IO_ALLOW_MMAP: see fill_open() in ops_file.c. */
 static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 {
 	static const uint64_t wanted[] = {
@@ -101,7 +177,8 @@ static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 	for (size_t i = 0; i < ARRAY_LEN(unwanted); i++)
 		fuse_api_unwant(conn, unwanted[i]);
 #if FUSE_API_NEW
-	fuse_api_unwant(conn, FUSE_CAP_OVER_IO_URING);
+	if (!o->uring || !fuse_api_want(conn, FUSE_CAP_OVER_IO_URING))
+		fuse_api_unwant(conn, FUSE_CAP_OVER_IO_URING);
 	/* No handler gives up midway, so there is nothing that an interrupt could do. */
 	conn->no_interrupt = 1;
 #endif
@@ -113,18 +190,16 @@ static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 		fuse_api_want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 	else
 		fuse_api_unwant(conn, FUSE_CAP_ATOMIC_O_TRUNC);
-	conn->max_write = (uint32_t)MIN((uint64_t)conn->max_write, MIB);
+	conn->max_write = MIN(conn->max_write, TRANSPORT_LEN_MAX);
 	conn->max_read = o->max_read;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	conn->time_gran = 1;
-	if (o->ready)
-		o->ready(o->ready_arg);
 }
 
 const struct fuse_lowlevel_ops *ops_table(void)
 {
-#define X(name, decl, args) .name = ops_timed_##name,
+#define X(name, ...) .name = ops_timed_##name,
 	static const struct fuse_lowlevel_ops table = {.init = ops_agree, OPS_LIST(X)};
 #undef X
 

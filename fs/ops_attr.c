@@ -4,6 +4,8 @@
 #include <sys/xattr.h>
 
 #include "conf/base.h"
+#include "fs/fact.h"
+#include "fs/later.h"
 #include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 #include "fs/setattr.h"
@@ -232,6 +234,9 @@ int ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t len)
 		return -ENODATA;
 	if (len && !buf)
 		return -ENOMEM;
+	/* These look into the file, which may be on the shards only. */
+	if (fact_is(name) && later_may_not())
+		return -EAGAIN;
 	err = ops_slice_is(ino) ? ops_slice_acl(req, ino, name, &in) : ops_inode(req, ino, &in);
 	if (err)
 		return err;

@@ -6,11 +6,44 @@
 
 #include "conf/base.h"
 #include "fs/file.h"
+#include "fs/later.h"
 #include "fs/ops_slice.h"
 #include "fs/ops_stats.h"
 
 /* Bytes of one copy_file_range request: the reply has 32 bits for it, and whoever asked for more asks again. */
 #define COPY_MAX (GIB)
+
+/* Files lie at multiples of 16 at least; what is above tells them apart. */
+static struct ops_files *list_of(const struct ops_file *f)
+{
+	return &f->ops->files[((uintptr_t)f * UINT64_C(0x9e3779b97f4a7c15)) >> 60];
+}
+
+static void list(struct ops_file *f)
+{
+	struct ops_files *l = list_of(f);
+
+	lock_take(&l->lock);
+	f->next = l->first;
+	if (f->next)
+		f->next->prev = f;
+	l->first = f;
+	lock_release(&l->lock);
+}
+
+static void unlist(struct ops_file *f)
+{
+	struct ops_files *l = list_of(f);
+
+	lock_take(&l->lock);
+	if (f->next)
+		f->next->prev = f->prev;
+	if (f->prev)
+		f->prev->next = f->next;
+	else
+		l->first = f->next;
+	lock_release(&l->lock);
+}
 
 int ops_file_new(struct ops *o, struct inode *in, struct ops_file **out)
 {
@@ -25,26 +58,9 @@ int ops_file_new(struct ops *o, struct inode *in, struct ops_file **out)
 	f->ops = o;
 	f->in = in;
 	lock_init(&f->lock);
-	lock_take(&o->lock);
-	f->next = o->files;
-	if (f->next)
-		f->next->prev = f;
-	o->files = f;
-	lock_release(&o->lock);
+	list(f);
 	*out = TAKE_PTR(f);
 	return 0;
-}
-
-static void unlist(struct ops_file *f)
-{
-	lock_take(&f->ops->lock);
-	if (f->next)
-		f->next->prev = f->prev;
-	if (f->prev)
-		f->prev->next = f->next;
-	else
-		f->ops->files = f->next;
-	lock_release(&f->ops->lock);
 }
 
 void ops_file_free(struct ops_file *f)
@@ -188,10 +204,23 @@ int ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 }
 #endif
 
+static bool is_nameless(struct inode *in)
+{
+	struct attr a;
+
+	inode_attr(in, &a);
+	return !a.nlink;
+}
+
 int ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct ops_file *f = ops_file_of(fi);
+
 	(void)ino;
-	ops_file_free(ops_file_of(fi));
+	/* The last to have it open gives up its space, which may be a lot of work. */
+	if (f->in && is_nameless(f->in) && later_may_not())
+		return -EAGAIN;
+	ops_file_free(f);
 	fuse_reply_err(req, 0);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 struct ops_file {
 	struct ops *ops;
-	struct ops_file *prev, *next; /* all that are open; guarded by ops->lock */
+	struct ops_file *prev, *next; /* a list of open ones; guarded by its lock */
 	struct inode *in;	      /* of a file: referenced; else NULL */
 	struct slice *slice;	      /* of a slice, whose source is in: referenced; else NULL */
 	struct lock lock;

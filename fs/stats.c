@@ -10,6 +10,7 @@
 #include "fs/arena.h"
 #include "fs/cache.h"
 #include "fs/commit.h"
+#include "fs/later.h"
 #include "fs/recompress.h"
 #include "fs/writeback.h"
 
@@ -222,6 +223,20 @@ static void stats_ops(struct report *r, const struct ops *o, enum report_form fo
 	report_table_end(r);
 }
 
+/* Requests that had to wait. */
+static void stats_later(struct report *r, const struct ops *o)
+{
+	struct later_stat st;
+
+	later_stat_get(o->later, &st);
+	report_group(r, "waiting");
+	report_number(r, "requests", REPORT_COUNT, st.nr_jobs);
+	report_number(r, "queue", REPORT_COUNT, st.queue_len);
+	report_number(r, "threads", REPORT_COUNT, st.nr_threads);
+	report_number(r, "most_threads", REPORT_COUNT, st.most_threads);
+	report_group_end(r);
+}
+
 static void stats_cache(struct report *r, struct fs *fs)
 {
 	struct cache_stat st;
@@ -344,6 +359,7 @@ int stats_make(struct ops *o, enum report_form form, char **out, size_t *len)
 	stats_gpus(r, o->fs);
 	stats_recompress(r, o->fs);
 	stats_ops(r, o, form);
+	stats_later(r, o);
 	stats_cache(r, o->fs);
 	stats_slices(r, o);
 	stats_log(r, o->fs, &st);

@@ -13,6 +13,7 @@
 #include "fs/arena.h"
 #include "fs/commit.h"
 #include "fs/flush.h"
+#include "fs/later.h"
 
 struct writeback {
 	struct fs *fs;
@@ -501,9 +502,12 @@ int writeback_wait(struct inode *in, uint64_t off, uint64_t len)
 	if (w) {
 		if (w->state == WINDOW_DIRTY)
 			window_post(w);
+		err = later_may_not() ? -EAGAIN : 0;
 		in->wb_error = 0;
-		cond_wait(&in->flushed, &in->lock);
-		err = in->wb_error;
+		if (!err) {
+			cond_wait(&in->flushed, &in->lock);
+			err = in->wb_error;
+		}
 	}
 	lock_release(&in->lock);
 	return err;

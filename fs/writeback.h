@@ -87,7 +87,7 @@ bool writeback_find(struct inode *in, uint64_t *off, uint64_t end, const uint8_t
 /* Some window that touches [off, off + len) is not to be changed now: queued, or of a closed group. */
 bool writeback_busy(struct inode *in, uint64_t off, uint64_t len) REQUIRES(in->lock);
 /* Wait until a window touching the range that was busy has been written. Holds nothing. Returns the error when one
- * could not be written. */
+ * could not be written, or -EAGAIN where this thread may not wait (later.h). */
 int writeback_wait(struct inode *in, uint64_t off, uint64_t len);
 /* Write all dirty bytes of the range, wait; the error of a write that failed. Holds nothing. */
 int writeback_flush(struct inode *in, uint64_t off, uint64_t len);

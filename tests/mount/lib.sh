@@ -3,6 +3,7 @@
 #   MATFS, MATFSCTL  the programs under test
 #   BUILD_DIR        the build directory (programs of the tests: $BUILD_DIR/tests/mount/...)
 #   SRC_DIR          the top of the source tree
+#   MATFS_TRANSPORT  how requests are to come (uring, classic), where mount_matfs mounts; unset: auto
 #   TMPDIR           where the test may work (default /var/tmp: shards want a real file system)
 #
 # Sourcing makes a directory of the test's own, $work, and names the mountpoint in it, $mnt; on
@@ -52,6 +53,17 @@ need_fuse()
 	[ -x "$MATFS" ] || fail "$MATFS is not there"
 }
 
+# Have FUSE-over-io_uring switched on, or leave as skipped. (It stays on: other mounts may use it.)
+need_fuse_uring()
+{
+	local enable=/sys/module/fuse/parameters/enable_uring
+
+	need_fuse
+	[ -e "$enable" ] || skip "this kernel has no FUSE-over-io_uring ($enable)"
+	[ "$(cat "$enable")" = Y ] || echo Y 2>/dev/null >"$enable" ||
+		skip "FUSE-over-io_uring is off, and only root may switch it on ($enable)"
+}
+
 # Make $1 new shard directories ($work/shard1 ...) and name them all in $shards, as shards= wants.
 new_shards()
 {
@@ -75,12 +87,13 @@ is_mounted()
 # By program and argument, since the daemon has left the shell's children.
 daemon_pids()
 {
-	local p exe arg dir=${1:-$mnt}
+	local exe p arg dir=${1:-$mnt}
 
-	for p in /proc/[0-9]*; do
-		exe=$(readlink "$p/exe" 2>/dev/null) || continue
-		# A program built anew while the old one runs shows as "PATH (deleted)".
-		[ "${exe% (deleted)}" = "$MATFS" ] || continue
+	# One find, since a process for each process there is takes long on a busy machine.
+	# A program built anew while the old one runs shows as "PATH (deleted)".
+	for exe in $(find /proc/[0-9]*/exe -maxdepth 0 \( -lname "$MATFS" -o -lname "$MATFS (deleted)" \) \
+		2>/dev/null); do
+		p=${exe%/exe}
 		while IFS= read -r -d '' arg; do
 			[ "$arg" = "$dir" ] && echo "${p#/proc/}" && break
 		done 2>/dev/null <"$p/cmdline"
@@ -108,6 +121,8 @@ mount_matfs()
 
 	# allow_other lets tests that drop to other users in; only root may always ask for it.
 	[ "$(id -u)" -ne 0 ] || opts=$opts,allow_other
+	# What the test itself asks for goes over it.
+	[ -z "${MATFS_TRANSPORT:-}" ] || opts=transport=$MATFS_TRANSPORT,$opts
 	"$MATFS" "$dir" -o "$opts" || return
 	is_mounted "$dir" || {
 		echo "matfs returned 0, but $dir is not mounted" >&2
