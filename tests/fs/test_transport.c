@@ -32,13 +32,13 @@ static void what_is_no_list_of_cpus_counts_nothing(void **state)
 static void queues_fit_into_their_memory(void **state)
 {
 	(void)state;
-	assert_int_equal(transport_depth(2, GIB), 32);
+	assert_int_equal(transport_depth(2, GIB), 64);
 	for (unsigned queues = 1; queues < 512; queues *= 2) {
 		for (uint64_t memory = MIB; memory <= 4 * GIB; memory *= 2) {
 			unsigned depth = transport_depth(queues, memory);
 
 			assert_true((uint64_t)queues * depth * TRANSPORT_LEN_MAX <= memory);
-			assert_in_range(depth, 0, 32);
+			assert_in_range(depth, 0, 64);
 			assert_int_not_equal(depth, 1);
 		}
 	}
