@@ -1,0 +1,1 @@
+"""What scripts/bench is made of: host (disks, clean-up), systems, data, load (what is timed), parts, report."""
