@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 
 from benchlib import data, load
-from benchlib.host import drop_caches, sh
+from benchlib.host import sh
 
 # @unit of a figure; @base: the system it is compared with, if not the part's; @lower: less is better.
 Metric = collections.namedtuple("Metric", "unit base lower", defaults=(None, False))
@@ -306,8 +306,6 @@ class Files(Part):
         self.title = f"{self.sizes['files']:,} files, {total / 1e6:.0f} MB, disks in memory without limit"
 
     def measure(self, system, check):
-        drop_caches()
-        sh("sh", "-c", 'tar cf - -C "$0" . | cat >/dev/null', f"{self.scratch}/tree")
         return load.tree(system, f"{self.scratch}/tree", self.sizes["files"], check)
 
     def targets(self, r):

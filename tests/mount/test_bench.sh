@@ -18,7 +18,7 @@ need_root_and_loops()
 # Also when the test fails: what a run killed by the test left. Then lib.sh's own.
 clean_up()
 {
-	local path
+	local rc=$? path
 
 	# Innermost first.
 	while read -r path; do
@@ -26,6 +26,7 @@ clean_up()
 	done < <(mounts | tac)
 	loops | xargs -r -n 1 losetup -d
 	rm -rf "$ram"
+	(exit "$rc") # which cleanup goes on with
 	cleanup
 }
 
