@@ -18,6 +18,7 @@
 #include "conf/base.h"
 #include "conf/log.h"
 #include "fs/arena.h"
+#include "fs/bundle.h"
 #include "fs/part.h"
 
 #define PART_LEN  (32 * MIB) /* of arena, at least: eight of the largest extents */
@@ -70,7 +71,11 @@ void cache_free(struct cache *c)
 
 static int say_undecodable(const struct extent *x, uint32_t off, int err)
 {
-	if (err == -EBADMSG)
+	if (err == -EBADMSG && bundle_is(&x->owner))
+		log_error("inode %llu and others bundled with it: the stored bytes are intact but "
+			  "do not decode; restore the files from a copy",
+			  (unsigned long long)x->owner.ino);
+	else if (err == -EBADMSG)
 		log_error("inode %llu, offset %llu: the stored bytes are intact but do not decode; "
 			  "restore the file from a copy",
 			  (unsigned long long)x->owner.ino,

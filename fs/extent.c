@@ -161,31 +161,82 @@ int extent_after(struct index_txn *t, uint64_t ino, const struct map_entry *e,
 	return err;
 }
 
-int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out,
-		 uint64_t *end)
+/* Entries in an array that grows. */
+struct entries {
+	struct map_entry *at; /* heap */
+	unsigned nr, cap;
+};
+
+static int entries_add(struct entries *l, const struct map_entry *m)
+{
+	if (l->nr == l->cap) {
+		unsigned cap = MAX(16u, l->cap * 2);
+		struct map_entry *p = realloc(l->at, cap * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		l->at = p;
+		l->cap = cap;
+	}
+	l->at[l->nr++] = *m;
+	return 0;
+}
+
+/* The entries that begin in [off, end). */
+static int entries_from(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t end,
+			struct entries *l)
 {
 	struct key key = key_number(ino, KEY_MAP, off);
 	struct index_cursor *c;
 	struct index_val k, v;
 	struct map_entry m;
-	unsigned nr = 0;
 	int err = index_cursor_open(t, &c);
 
-	*end = off;
 	if (err)
 		return err;
 	for (err = index_seek(c, &key, &k, &v); !err; err = index_next(c, &k, &v)) {
 		err = map_at(ino, &k, &v, &m);
-		if (err || m.off >= off + len)
+		if (!err && m.off >= end)
+			err = -ENOENT;
+		if (!err)
+			err = entries_add(l, &m);
+		if (err)
 			break;
-		nr++;
-		*end = m.off + m.len;
 	}
 	index_cursor_close(c);
-	if (err && err != -ENOENT)
-		return err;
-	*out = nr;
-	return 0;
+	return err == -ENOENT ? 0 : err;
+}
+
+static int by_gen(const void *a, const void *b)
+{
+	const struct map_entry *x = a, *y = b;
+
+	return x->gen < y->gen ? -1 : x->gen > y->gen;
+}
+
+int extent_survey(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len,
+		  struct extent_survey *out)
+{
+	struct entries l = {0};
+	int err = entries_from(t, ino, off, off + len, &l);
+
+	*out = (struct extent_survey){.nr_entries = l.nr, .end = off};
+	if (!err && l.nr) {
+		out->end = l.at[l.nr - 1].off + l.at[l.nr - 1].len;
+		qsort(l.at, l.nr, sizeof(*l.at), by_gen);
+	}
+	for (unsigned i = 0; !err && i < l.nr; i++) {
+		struct extent e;
+
+		if (i && l.at[i].gen == l.at[i - 1].gen)
+			continue;
+		err = extent_load(t, l.at[i].gen, &e);
+		if (!err)
+			out->raw_len += e.owner.raw_len;
+		out->nr_extents++;
+	}
+	free(l.at);
+	return err == -ENOENT ? -EBADMSG : err;
 }
 
 /* ---- references ---- */
@@ -213,7 +264,7 @@ static int extent_refer(struct op *op, uint64_t gen, int change)
 
 	if (err)
 		return err == -ENOENT ? -EBADMSG : err;
-	if (change > 0 && e.refs == UINT32_MAX)
+	if (change > 0 && e.refs > UINT32_MAX - (uint32_t)change)
 		return -EMLINK;
 	e.refs += (uint32_t)change;
 	late = op_is_late(op) && commit_refer_find(op->fs, gen, &open_change);
@@ -343,24 +394,180 @@ int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len)
 	}
 }
 
-int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e)
-{
-	struct map_entry m = {.off = off, .len = e->owner.raw_len, .gen = e->gen};
-	int err = extent_punch(op, in, off, m.len);
+/* ---- parts ---- */
 
-	if (err)
+/* What becomes of old entries when parts are laid over them. */
+struct weave {
+	struct op *op;
+	const struct extent_part *part; /* of one inode, in order */
+	unsigned nr;
+	struct entries refer; /* gen, and the change of its references in len, as an int32_t */
+	uint64_t cut;	      /* bytes that old entries do not show any more */
+};
+
+/* The pieces of @m that the parts from @first on leave, put into the map. */
+static int weave_entry(struct weave *w, uint64_t ino, const struct map_entry *m, unsigned first)
+{
+	uint64_t at = m->off, end = m->off + m->len;
+	struct map_entry change = {.gen = m->gen};
+	bool replaced = false;
+	int pieces = 0, err = 0;
+
+	for (unsigned i = first; !err && at < end; i++) {
+		bool over = i < w->nr && w->part[i].off < end;
+		uint64_t stop = over ? w->part[i].off : end;
+
+		if (stop > at) {
+			struct map_entry left = {.off = at,
+						 .len = (uint32_t)(stop - at),
+						 .skip = m->skip + (uint32_t)(at - m->off),
+						 .gen = m->gen};
+
+			err = map_put(w->op, ino, &left);
+			replaced |= at == m->off;
+			pieces++;
+			at = stop;
+		}
+		if (over) {
+			uint64_t to = MIN(w->part[i].off + w->part[i].len, end);
+
+			replaced |= w->part[i].off == m->off;
+			w->cut += to - at;
+			at = to;
+		}
+	}
+	if (!err && !replaced)
+		err = map_del(w->op, ino, m->off);
+	change.len = (uint32_t)(pieces - 1);
+	if (!err && pieces != 1)
+		err = entries_add(&w->refer, &change);
+	return err;
+}
+
+/* Each extent's count once. */
+static int weave_refer(struct weave *w)
+{
+	struct entries *l = &w->refer;
+	int err = 0;
+
+	if (l->nr)
+		qsort(l->at, l->nr, sizeof(*l->at), by_gen);
+	for (unsigned i = 0, j; !err && i < l->nr; i = j) {
+		int change = 0;
+
+		for (j = i; j < l->nr && l->at[j].gen == l->at[i].gen; j++)
+			change += (int32_t)l->at[j].len;
+		if (change)
+			err = extent_refer(w->op, l->at[i].gen, change);
+	}
+	return err;
+}
+
+/* The map entries that some part overlaps are cut. */
+static int weave_cut(struct weave *w, uint64_t ino)
+{
+	const struct extent_part *last = &w->part[w->nr - 1];
+	struct entries old = {0};
+	struct map_entry before;
+	unsigned first = 0;
+	int err = extent_find(w->op->txn, ino, w->part[0].off, &before);
+
+	/* One that begins before the first part and reaches into it. */
+	if (!err && before.off < w->part[0].off)
+		err = entries_add(&old, &before);
+	if (err && err != -ENOENT)
 		return err;
-	e->refs = 1;
-	err = extent_store(op, e);
+	err = entries_from(w->op->txn, ino, w->part[0].off, last->off + last->len, &old);
+	for (unsigned i = 0; !err && i < old.nr; i++) {
+		const struct map_entry *m = &old.at[i];
+
+		while (first < w->nr && w->part[first].off + w->part[first].len <= m->off)
+			first++;
+		if (first < w->nr && w->part[first].off < m->off + m->len)
+			err = weave_entry(w, ino, m, first);
+	}
 	if (!err)
+		err = weave_refer(w);
+	free(old.at);
+	free(w->refer.at);
+	return err;
+}
+
+/* Several parts of one inode. */
+static int weave_parts(struct op *op, uint64_t gen, const struct extent_part *part, unsigned nr)
+{
+	struct weave w = {.op = op, .part = part, .nr = nr};
+	struct inode *in = part->in;
+	int64_t len = 0;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < nr && part[i].off < INLINE_MAX; i++)
+		err = inline_punch(op, in, part[i].off, part[i].len);
+	if (!err)
+		err = weave_cut(&w, in->ino);
+	for (unsigned i = 0; !err && i < nr; i++) {
+		struct map_entry m = {
+			.off = part[i].off, .len = part[i].len, .skip = part[i].skip, .gen = gen};
+
 		err = map_put(op, in->ino, &m);
+		len += part[i].len;
+	}
+	if (!err)
+		mapped_add(op, in, len - (int64_t)w.cut);
+	return err;
+}
+
+static int lay_part(struct op *op, uint64_t gen, const struct extent_part *part)
+{
+	struct map_entry m = {.off = part->off, .len = part->len, .skip = part->skip, .gen = gen};
+	int err = extent_punch(op, part->in, part->off, part->len);
+
+	if (!err)
+		err = map_put(op, part->in->ino, &m);
+	if (!err)
+		mapped_add(op, part->in, part->len);
+	return err;
+}
+
+/* How many of @part are of one window, in order. */
+static unsigned parts_run(const struct op *op, const struct extent_part *part, unsigned nr)
+{
+	uint64_t end = round_down(part->off, op->fs->extent_len) + op->fs->extent_len;
+	unsigned n = 1;
+
+	while (n < nr && part[n].in == part->in && part[n].off > part[n - 1].off &&
+	       part[n].off < end)
+		n++;
+	return n;
+}
+
+int extent_insert_parts(struct op *op, struct extent *e, const struct extent_part *part,
+			unsigned nr)
+{
+	int err;
+
+	e->refs = nr;
+	err = extent_store(op, e);
+	for (unsigned i = 0, n; !err && i < nr; i += n) {
+		n = parts_run(op, part + i, nr - i);
+		if (n == 1)
+			err = lay_part(op, e->gen, &part[i]);
+		else
+			err = weave_parts(op, e->gen, &part[i], n);
+	}
 	if (err)
 		return err;
 	op->d_extents++;
 	op->d_raw += e->owner.raw_len;
 	op->d_stored += e->loc.len;
-	mapped_add(op, in, m.len);
 	return 0;
+}
+
+int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e)
+{
+	struct extent_part all = {.in = in, .off = off, .len = e->owner.raw_len};
+
+	return extent_insert_parts(op, e, &all, 1);
 }
 
 int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen,

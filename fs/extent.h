@@ -39,13 +39,29 @@ int extent_map_decode(const uint8_t *key, size_t key_len, const uint8_t *val, si
 int extent_punch(struct op *op, struct inode *in, uint64_t off, uint64_t len);
 /* A new stored extent takes over [off, off + raw_len). @e->refs is set. */
 int extent_insert(struct op *op, struct inode *in, uint64_t off, struct extent *e);
+/* A part of a new extent that a file is to show at @off. */
+struct extent_part {
+	struct inode *in;
+	uint64_t off;
+	uint32_t len, skip; /* skip: into the raw bytes of the extent */
+};
+/* The new stored extent @e takes over what its parts say; none overlaps another, or lies across a multiple of the extent
+ * length. Cheapest where those of one such range stand together, in order. @e->refs is set. */
+int extent_insert_parts(struct op *op, struct extent *e, const struct extent_part *part,
+			unsigned nr);
 /* One more reference: [off, off + len) of @in, within one multiple of the extent length, shows @skip.. of the stored
  * extent @gen. */
 int extent_share(struct op *op, struct inode *in, uint64_t off, uint32_t len, uint64_t gen,
 		 uint32_t skip);
-/* Entries of @in that begin in [off, off + len), and where the last of them ends. */
-int extent_count(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len, unsigned *out,
-		 uint64_t *end);
+
+/* What there is of @ino's map that begins in a range. */
+struct extent_survey {
+	unsigned nr_entries, nr_extents;
+	uint64_t raw_len; /* of these extents, what is not shown of them too */
+	uint64_t end;	  /* where the last entry ends; where the range begins when there is none */
+};
+int extent_survey(struct index_txn *t, uint64_t ino, uint64_t off, uint64_t len,
+		  struct extent_survey *out);
 
 /* Inline bytes: *len is 0 when there are none. */
 int extent_inline_get(struct index_txn *t, uint64_t ino, uint8_t buf[INLINE_MAX], size_t *len);

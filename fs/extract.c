@@ -24,6 +24,14 @@ struct linked {
 	char *path; /* under the target directory */
 };
 
+/* Extents decoded last: files in pieces show some extents by turns, and small files the same one. */
+#define DECODED_KEPT 4
+struct decoded {
+	uint64_t gen;
+	uint32_t len;
+	uint8_t *raw; /* heap; NULL: none */
+};
+
 struct extract {
 	const struct extract_params *p;
 	struct extract_result *out;
@@ -32,6 +40,8 @@ struct extract {
 	int top; /* the target directory */
 	struct linked *linked;
 	size_t nr_linked, cap_linked;
+	struct decoded decoded[DECODED_KEPT];
+	unsigned next_decoded;
 };
 
 static void trouble(struct extract *x, const char *path, const char *what, int err)
@@ -60,11 +70,11 @@ static int put_bytes(int fd, const uint8_t *p, size_t len, uint64_t off)
 	return 0;
 }
 
-static int get_entry(struct extract *x, const struct map_entry *m, uint8_t **raw)
+static int get_extent(struct extract *x, uint64_t gen, struct decoded *out)
 {
 	AUTO_FREE uint8_t *enc = NULL, *bytes = NULL;
 	struct extent e;
-	int err = extent_load(x->txn, m->gen, &e);
+	int err = extent_load(x->txn, gen, &e);
 
 	if (err)
 		return err;
@@ -75,10 +85,31 @@ static int get_entry(struct extract *x, const struct map_entry *m, uint8_t **raw
 	err = raid_read(x->raid, &e.owner, &e.loc, enc);
 	if (!err)
 		err = codec_decode(enc, e.loc.len, bytes, e.owner.raw_len);
-	if (!err && m->skip + m->len > e.owner.raw_len)
+	if (!err)
+		*out = (struct decoded){gen, e.owner.raw_len, TAKE_PTR(bytes)};
+	return err;
+}
+
+/* The bytes of @m, borrowed until the next call. */
+static int get_entry(struct extract *x, const struct map_entry *m, const uint8_t **raw)
+{
+	struct decoded *d = NULL;
+	int err = 0;
+
+	for (unsigned i = 0; i < DECODED_KEPT; i++)
+		if (x->decoded[i].raw && x->decoded[i].gen == m->gen)
+			d = &x->decoded[i];
+	if (!d) {
+		d = &x->decoded[x->next_decoded];
+		x->next_decoded = (x->next_decoded + 1) % DECODED_KEPT;
+		free(d->raw);
+		d->raw = NULL;
+		err = get_extent(x, m->gen, d);
+	}
+	if (!err && m->skip + m->len > d->len)
 		err = -EBADMSG;
 	if (!err)
-		*raw = TAKE_PTR(bytes);
+		*raw = d->raw + m->skip;
 	return err;
 }
 
@@ -96,7 +127,7 @@ static int put_file(struct extract *x, int fd, uint64_t ino, const struct attr *
 		err = -errno;
 	for (uint64_t at = 0; !err && !(err = extent_find(x->txn, ino, at, &m));
 	     at = m.off + m.len) {
-		AUTO_FREE uint8_t *raw = NULL;
+		const uint8_t *raw;
 
 		err = get_entry(x, &m, &raw);
 		if (err) {
@@ -109,7 +140,7 @@ static int put_file(struct extract *x, int fd, uint64_t ino, const struct attr *
 			err = 0;
 			continue;
 		}
-		err = put_bytes(fd, raw + m.skip, m.len, m.off);
+		err = put_bytes(fd, raw, m.len, m.off);
 	}
 	x->out->bytes += a->size;
 	x->out->nr_damaged += damaged;
@@ -340,6 +371,8 @@ int extract_tree(struct raid *r, const struct extract_params *p, struct extract_
 	}
 	for (size_t i = 0; i < x.nr_linked; i++)
 		free(x.linked[i].path);
+	for (unsigned i = 0; i < DECODED_KEPT; i++)
+		free(x.decoded[i].raw);
 	free(x.linked);
 	index_close(index, false);
 	return err;

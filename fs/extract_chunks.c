@@ -10,6 +10,7 @@
 
 #include "codec/codec.h"
 #include "conf/base.h"
+#include "fs/bundle.h"
 #include "fs/extract.h"
 
 struct spooled {
@@ -102,22 +103,43 @@ static int join_stripe(struct digging *d, const struct spooled *c, size_t nr, ui
 	return raid_join(c->k, c->m, (const uint8_t *const *)payload, c->len, c->stripe_len, enc);
 }
 
-static int place_stripe(struct digging *d, const struct spooled *c, const uint8_t *raw)
+static int place_bytes(struct digging *d, uint64_t ino, uint64_t off, const uint8_t *raw,
+		       size_t len)
 {
 	char name[40];
 	AUTO_FD int fd = -1;
 
-	snprintf(name, sizeof(name), "inode-%" PRIu64, c->owner.ino);
+	snprintf(name, sizeof(name), "inode-%" PRIu64, ino);
 	fd = openat(d->top, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	if (lseek(fd, 0, SEEK_END) == 0)
 		d->out->nr_files++;
-	if (pwrite(fd, raw, c->owner.raw_len, (off_t)c->owner.file_off) !=
-	    (ssize_t)c->owner.raw_len)
+	if (pwrite(fd, raw, len, (off_t)off) != (ssize_t)len)
 		return errno ? -errno : -ENOSPC;
-	d->out->bytes += c->owner.raw_len;
+	d->out->bytes += len;
 	return 0;
+}
+
+static int place_bundle(struct digging *d, const uint8_t *raw, uint32_t raw_len)
+{
+	struct bundle_part p;
+	unsigned nr = 0;
+	uint32_t at = 0;
+	int err = bundle_count(raw, raw_len, &nr);
+
+	for (unsigned i = 0; !err && i < nr; i++) {
+		bundle_part(raw, nr, i, &at, &p);
+		err = place_bytes(d, p.ino, p.off, raw + p.skip, p.len);
+	}
+	return err;
+}
+
+static int place_stripe(struct digging *d, const struct spooled *c, const uint8_t *raw)
+{
+	if (bundle_is(&c->owner))
+		return place_bundle(d, raw, c->owner.raw_len);
+	return place_bytes(d, c->owner.ino, c->owner.file_off, raw, c->owner.raw_len);
 }
 
 static int dig_stripe(struct digging *d, const struct spooled *c, size_t nr)
@@ -131,13 +153,25 @@ static int dig_stripe(struct digging *d, const struct spooled *c, size_t nr)
 	err = join_stripe(d, c, nr, enc);
 	if (!err)
 		err = codec_decode(enc, c->stripe_len, raw, c->owner.raw_len);
-	if (!err)
-		return place_stripe(d, c, raw);
+	if (!err) {
+		err = place_stripe(d, c, raw);
+		/* Intact, and yet no bundle: that is lost, the others need not be. */
+		if (err != -EBADMSG)
+			return err;
+	}
 	if (err == -ENOMEM)
 		return err;
-	snprintf(line, sizeof(line),
-		 "inode %" PRIu64 ", offset %" PRIu64 ": %u bytes are lost: %zu chunks of %u found",
-		 c->owner.ino, c->owner.file_off, c->owner.raw_len, nr, c->k);
+	if (bundle_is(&c->owner))
+		snprintf(line, sizeof(line),
+			 "inode %" PRIu64
+			 " and others: a bundle of %u bytes of small files is lost: "
+			 "%zu chunks of %u found",
+			 c->owner.ino, c->owner.raw_len, nr, c->k);
+	else
+		snprintf(line, sizeof(line),
+			 "inode %" PRIu64 ", offset %" PRIu64
+			 ": %u bytes are lost: %zu chunks of %u found",
+			 c->owner.ino, c->owner.file_off, c->owner.raw_len, nr, c->k);
 	d->p->say(d->p->arg, line);
 	d->out->nr_damaged += d->last_damaged != c->owner.ino;
 	d->last_damaged = c->owner.ino;

@@ -328,7 +328,7 @@ static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, ui
 	if (err)
 		return err;
 	s = op_edit(&op, src);
-	if (writeback_find(src, &from, src_off + len, &p, &n))
+	if (writeback_find(src, NULL, &from, src_off + len, &p, &n))
 		return op_end(&op, -EAGAIN);
 	err = extent_inline_get(op.txn, src->ino, buf, &have_src);
 	if (!err)

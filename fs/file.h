@@ -31,6 +31,8 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 int file_read(struct inode *in, uint64_t off, size_t len, bool memory_only, struct file_read *out);
 /* The same for our own use: no access is counted. */
 int file_peek(struct inode *in, uint64_t off, size_t len, struct file_read *out);
+/* The same, without what was written after @w was closed: for its flush, within its range. */
+int file_peek_window(const struct window *w, uint64_t off, size_t len, struct file_read *out);
 void file_read_done(struct fs *fs, struct file_read *r);
 
 /* Count an access, by the rules of relatime. */

@@ -24,6 +24,7 @@ struct piece {
 
 struct gather {
 	struct inode *in;
+	const struct window *upto; /* as writeback_find() has it */
 	struct index_txn *txn;
 	uint64_t off;
 	struct file_read *out;
@@ -124,7 +125,7 @@ static int gather_range(struct gather *g, uint64_t end) REQUIRES(g->in->lock)
 		const uint8_t *p;
 		uint64_t at = pos, len;
 
-		if (!writeback_find(g->in, &at, end, &p, &len))
+		if (!writeback_find(g->in, g->upto, &at, end, &p, &len))
 			return gather_clean(g, pos, end);
 		if (at > pos)
 			err = gather_clean(g, pos, at);
@@ -235,11 +236,11 @@ static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 	return 0;
 }
 
-static int read_range(struct inode *in, uint64_t off, size_t len, bool memory_only,
-		      struct file_read *out)
+static int read_range(struct inode *in, const struct window *upto, uint64_t off, size_t len,
+		      bool memory_only, struct file_read *out)
 {
 	struct fs *fs = in->fs;
-	struct gather g = {.in = in, .off = off, .out = out};
+	struct gather g = {.in = in, .upto = upto, .off = off, .out = out};
 	unsigned phase = gate_enter(commit_gate(fs));
 	int err = 0;
 
@@ -264,12 +265,17 @@ static int read_range(struct inode *in, uint64_t off, size_t len, bool memory_on
 
 int file_peek(struct inode *in, uint64_t off, size_t len, struct file_read *out)
 {
-	return read_range(in, off, len, false, out);
+	return read_range(in, NULL, off, len, false, out);
+}
+
+int file_peek_window(const struct window *w, uint64_t off, size_t len, struct file_read *out)
+{
+	return read_range(w->inode, w, off, len, false, out);
 }
 
 int file_read(struct inode *in, uint64_t off, size_t len, bool memory_only, struct file_read *out)
 {
-	int err = read_range(in, off, len, memory_only, out);
+	int err = read_range(in, NULL, off, len, memory_only, out);
 
 	if (!err)
 		file_accessed(in);
@@ -347,7 +353,7 @@ static int data_at(struct inode *in, struct index_txn *t, uint64_t off, uint64_t
 
 	*end = off;
 	*next = size;
-	if (writeback_find(in, &dirty, size, &p, &len)) {
+	if (writeback_find(in, NULL, &dirty, size, &p, &len)) {
 		if (dirty == off) {
 			*end = off + len;
 			return 0;

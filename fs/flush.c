@@ -1,5 +1,10 @@
-/* A window on its way to the shards: each dirty range is encoded and written as a stripe, then one op puts the extents
+/* Windows on their way to the shards: their dirty ranges are encoded and written as stripes, then one op puts the extents
  * into the map; only then are the bytes dropped from memory, in the same moment for readers (inode->lock).
+ *
+ * A large range is an extent of its own. Small ones, of one window or of several files' written together, are put into
+ * one extent as a bundle (fs/bundle.h): a stripe for each would cost a head block on each of its shards, and an op. What
+ * is bundled stays on the shards until all of it is gone; so a window which too many extents show, or too much of them
+ * in vain, is written as a whole when something in it is written, and before that when there is time (recompress.c).
  *
  * A window of one range of a file to which much has been written is offered to the GPUs. When one takes it, this job is
  * over; the window stays QUEUED, its bytes stable, and what the GPU calls in the end posts the rest as a job. So
@@ -12,12 +17,25 @@
 #include <string.h>
 
 #include "conf/base.h"
+#include "fs/bundle.h"
 #include "fs/commit.h"
 #include "fs/extent.h"
 #include "fs/file.h"
+#include "fs/recompress.h"
 
-/* A range of so many map entries is rewritten as one extent when something in it is written. */
-#define RAGGED 24
+/* A window is written as one extent when it would be shown by more of them than this, */
+#define EXTENTS_MAX 64u
+/* or by more map entries than this, */
+#define ENTRIES_MAX 1024u
+/* or when they are so many times as long as the window. */
+#define SPARE_TIMES 4u
+/* From so many entries on, or twice its length, it is worth doing when there is time. */
+#define ENTRIES_MANY 8u
+/* What of a window's span is dirty, for its rest to be read and written with it: so many parts of four. */
+#define DENSE 3u
+
+/* A bundle of several windows' bytes is no longer than what is decoded at once. */
+#define BUNDLE_SHARED CODEC_TILE_LEN
 
 /* What heads are looked for in, of a file whose beginning has been written before. */
 #define LEARN_LEN (64 * KIB)
@@ -30,21 +48,28 @@
 #define OFFER_PART 2u
 #define OFFER_MIN  16u
 
-/* One dirty range, encoded and on the shards. */
+/* An extent to be, and what has come of it: parts [from, from + nr). */
 struct flushed {
-	uint64_t off;
+	unsigned from, nr;
 	struct extent extent;
 };
 
 struct flush {
 	struct flush *next; /* of the spare ones */
-	struct window *w;
+	struct window *w;   /* the first of a chain */
 	struct codec_opts opts;
-	struct codec_file *file;
-	struct codec_job codec; /* of the range that comes next, done[nr] */
-	unsigned nr;
-	struct flushed done[WINDOW_RANGES + 1];
-	uint8_t *scratch; /* codec_scratch_len(extent_len) bytes; heap */
+	struct codec_file *file; /* of the extent that comes next; NULL: a bundle's */
+	struct codec_job codec;	 /* the same */
+	/* the dirty ranges, and where their bytes are; heap, cap of each */
+	struct extent_part *part;
+	const uint8_t **bytes;
+	unsigned nr_parts, cap;
+	/* as many as there are parts at most; heap, cap of them */
+	struct flushed *out;
+	unsigned nr_out, nr_done;
+	uint8_t *bundle;	   /* extent_len bytes, NULL until needed; heap */
+	struct bundle_part *table; /* heap, cap of them */
+	uint8_t *scratch;	   /* codec_scratch_len(extent_len) bytes; heap */
 };
 
 struct flush_pool {
@@ -72,6 +97,11 @@ int flush_pool_new(struct fs *fs, struct flush_pool **out)
 
 static void flush_free(struct flush *f)
 {
+	free(f->part);
+	free(f->bytes);
+	free(f->out);
+	free(f->table);
+	free(f->bundle);
 	free(f->scratch);
 	free(f);
 }
@@ -92,7 +122,7 @@ void flush_pool_free(struct flush_pool *p)
 
 static struct flush *flush_new(const struct fs *fs)
 {
-	struct flush *f = malloc(sizeof(*f));
+	struct flush *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
@@ -118,7 +148,7 @@ static struct flush *flush_get(struct flush_pool *p, struct window *w)
 		f = flush_new(p->fs);
 	if (f) {
 		f->w = w;
-		f->nr = 0;
+		f->nr_parts = f->nr_out = f->nr_done = 0;
 	}
 	return f;
 }
@@ -161,7 +191,7 @@ static bool learn_due(const struct flush *f)
 	struct inode *in = f->w->inode;
 	bool due;
 
-	if (!f->file || (!f->w->start && !f->w->range[0].off))
+	if (!f->file || (!f->w->start && !f->w->dirty.at[0].off))
 		return false;
 	lock_take(&in->lock);
 	due = !in->head_read && !codec_file_seen(f->file);
@@ -192,21 +222,129 @@ static void flush_learn(struct flush *f)
 	file_read_done(in->fs, &r);
 }
 
-/* ---- one range ---- */
+/* ---- what goes where ---- */
 
-static void flush_job(struct flush *f)
+static int plan_room(struct flush *f, unsigned nr)
 {
-	struct window *w = f->w;
-	const struct window_range *r = &w->range[f->nr];
+	if (nr <= f->cap)
+		return 0;
+	free(f->part);
+	free(f->bytes);
+	free(f->out);
+	free(f->table);
+	f->cap = 0;
+	f->part = malloc(nr * sizeof(*f->part));
+	f->bytes = malloc(nr * sizeof(*f->bytes));
+	f->out = malloc(nr * sizeof(*f->out));
+	f->table = malloc(nr * sizeof(*f->table));
+	if (!f->part || !f->bytes || !f->out || !f->table)
+		return -ENOMEM;
+	f->cap = nr;
+	return 0;
+}
 
-	f->codec = (struct codec_job){
-		.opts = &f->opts,
-		.file = f->file,
-		.file_off = w->start + r->off,
-		.raw = w->buf + (r->off - w->base),
-		.raw_len = r->len,
-		.scratch = f->scratch,
-	};
+static void plan_part(struct flush *f, const struct window *w, const struct range *r)
+{
+	f->part[f->nr_parts] =
+		(struct extent_part){.in = w->inode, .off = w->start + r->off, .len = r->len};
+	f->bytes[f->nr_parts++] = w->buf + (r->off - w->base);
+}
+
+static bool range_is_large(const struct range *r)
+{
+	return r->len >= FLUSH_LARGE;
+}
+
+static void plan_large(struct flush *f, const struct window *w)
+{
+	for (unsigned i = 0; i < w->dirty.nr; i++) {
+		if (!range_is_large(&w->dirty.at[i]))
+			continue;
+		f->out[f->nr_out++] = (struct flushed){.from = f->nr_parts, .nr = 1};
+		plan_part(f, w, &w->dirty.at[i]);
+	}
+}
+
+/* @len: of the bundle that is being filled. */
+static void plan_small(struct flush *f, const struct window *w, uint64_t limit, uint64_t *len)
+{
+	for (unsigned i = 0; i < w->dirty.nr; i++) {
+		const struct range *r = &w->dirty.at[i];
+
+		if (range_is_large(r))
+			continue;
+		if (!*len || *len + BUNDLE_PART_LEN + r->len > limit) {
+			f->out[f->nr_out++] = (struct flushed){.from = f->nr_parts};
+			*len = BUNDLE_HEAD_LEN;
+		}
+		plan_part(f, w, r);
+		f->out[f->nr_out - 1].nr++;
+		*len += BUNDLE_PART_LEN + r->len;
+	}
+}
+
+static int flush_plan(struct flush *f)
+{
+	uint64_t limit = f->w->batch ? BUNDLE_SHARED : f->w->inode->fs->extent_len, len = 0;
+	unsigned nr = 0;
+	int err;
+
+	for (const struct window *w = f->w; w; w = w->batch)
+		nr += w->dirty.nr;
+	err = plan_room(f, nr);
+	if (err)
+		return err;
+	for (const struct window *w = f->w; w; w = w->batch)
+		plan_large(f, w);
+	for (const struct window *w = f->w; w; w = w->batch)
+		plan_small(f, w, limit, &len);
+	return 0;
+}
+
+/* ---- one extent ---- */
+
+static int bundle_fill(struct flush *f, const struct flushed *o, size_t *len)
+{
+	if (!f->bundle)
+		f->bundle = malloc(f->w->inode->fs->extent_len);
+	if (!f->bundle)
+		return -ENOMEM;
+	for (unsigned i = 0; i < o->nr; i++) {
+		const struct extent_part *p = &f->part[o->from + i];
+
+		f->table[i] = (struct bundle_part){.ino = p->in->ino, .off = p->off, .len = p->len};
+	}
+	bundle_put(f->table, o->nr, f->bundle);
+	for (unsigned i = 0; i < o->nr; i++) {
+		struct extent_part *p = &f->part[o->from + i];
+
+		p->skip = f->table[i].skip;
+		memcpy(f->bundle + p->skip, f->bytes[o->from + i], p->len);
+		*len = (size_t)p->skip + p->len;
+	}
+	return 0;
+}
+
+/* The next one, for the codec. */
+static int flush_job(struct flush *f)
+{
+	const struct flushed *o = &f->out[f->nr_done];
+	const struct extent_part *p = &f->part[o->from];
+	int err = 0;
+
+	f->codec = (struct codec_job){.opts = &f->opts, .scratch = f->scratch};
+	if (o->nr > 1) {
+		f->file = NULL;
+		err = bundle_fill(f, o, &f->codec.raw_len);
+		f->codec.raw = f->bundle;
+		return err;
+	}
+	f->file = flush_file(p->in);
+	f->codec.file = f->file;
+	f->codec.file_off = p->off;
+	f->codec.raw = f->bytes[o->from];
+	f->codec.raw_len = p->len;
+	return 0;
 }
 
 static void flush_count(struct fs *fs, const struct codec_job *j)
@@ -229,20 +367,21 @@ static int flush_store(struct flush *f)
 {
 	struct codec_job *j = &f->codec;
 	struct fs *fs = f->w->inode->fs;
-	struct flushed *out = &f->done[f->nr];
+	struct flushed *o = &f->out[f->nr_done];
+	const struct extent_part *p = &f->part[o->from];
 	struct iovec iov[2] = {{j->head, j->head_len}, {(void *)j->payload, j->payload_len}};
+	struct extent *e = &o->extent;
 	int err;
 
-	out->off = j->file_off;
-	out->extent.gen = atomic_fetch_add(&fs->next_gen, 1);
-	out->extent.owner = (struct stripe_owner){.ino = f->w->inode->ino,
-						  .file_off = out->off,
-						  .gen = out->extent.gen,
-						  .raw_len = (uint32_t)j->raw_len};
-	err = raid_write(fs->raid, &out->extent.owner, iov, 2, &out->extent.loc);
+	e->gen = atomic_fetch_add(&fs->next_gen, 1);
+	e->owner = (struct stripe_owner){.ino = p->in->ino,
+					 .file_off = o->nr > 1 ? BUNDLE_MARK | o->nr : p->off,
+					 .gen = e->gen,
+					 .raw_len = (uint32_t)j->raw_len};
+	err = raid_write(fs->raid, &e->owner, iov, 2, &e->loc);
 	if (err)
 		return err;
-	f->nr++;
+	f->nr_done++;
 	flush_count(fs, j);
 	return 0;
 }
@@ -261,17 +400,28 @@ static bool flush_keeps(struct flush *f)
 
 /* ---- all of it ---- */
 
+static unsigned chain_len(const struct window *w)
+{
+	unsigned nr = 0;
+
+	for (; w; w = w->batch)
+		nr++;
+	return nr;
+}
+
 static int flush_publish(struct flush *f)
 {
-	struct inode *in = f->w->inode;
 	struct op op;
-	int err = op_begin_flush(&op, in->fs, f->w->txg);
+	int err = op_begin_flush(&op, f->w->inode->fs, f->w->txg, chain_len(f->w));
 
 	if (err)
 		return err;
-	op_edit(&op, in);
-	for (unsigned i = 0; !err && i < f->nr; i++)
-		err = extent_insert(&op, in, f->done[i].off, &f->done[i].extent);
+	for (unsigned i = 0; !err && i < f->nr_done; i++)
+		err = extent_insert_parts(&op, &f->out[i].extent, f->part + f->out[i].from,
+					  f->out[i].nr);
+	/* Locked, so that they are without windows and with the extents in one moment. */
+	for (const struct window *w = f->w; w; w = w->batch)
+		op_edit(&op, w->inode);
 	op.flushed = f->w;
 	return op_end(&op, err);
 }
@@ -286,7 +436,28 @@ static void flush_keep(struct flush *f)
 	lock_release(&w->inode->lock);
 }
 
-/* The first range has been encoded, if @err is 0: the others, and the end. */
+static void flush_alone(struct window *w);
+
+/* Every window of the chain is through. Where one could not be written it may be for the sake of another: each has its
+ * own try. */
+static void flush_end(struct window *first, int err)
+{
+	bool again = err && first->batch;
+	struct window *next;
+
+	for (struct window *w = first; w; w = next) {
+		next = w->batch;
+		w->batch = NULL;
+		if (!err && w->ragged)
+			recompress_ragged(w->inode);
+		if (again)
+			flush_alone(w);
+		else
+			writeback_done(w, err);
+	}
+}
+
+/* The first extent has been encoded, if @err is 0: the others, and the end. */
 static void flush_rest(struct flush *f, int err)
 {
 	struct window *w = f->w;
@@ -295,19 +466,20 @@ static void flush_rest(struct flush *f, int err)
 
 	while (!err && !keep) {
 		err = flush_store(f);
-		if (err || f->nr == w->nr)
+		if (err || f->nr_done == f->nr_out)
 			break;
-		flush_job(f);
-		err = codec_encode(&f->codec);
+		err = flush_job(f);
+		if (!err)
+			err = codec_encode(&f->codec);
 	}
 	if (!err && keep)
 		flush_keep(f);
 	else if (!err)
 		err = flush_publish(f);
-	while (err && f->nr)
-		raid_free(fs->raid, &f->done[--f->nr].extent.loc);
+	while (err && f->nr_done)
+		raid_free(fs->raid, &f->out[--f->nr_done].extent.loc);
 	flush_put(fs->flushes, f);
-	writeback_done(w, err);
+	flush_end(w, err);
 }
 
 /* ---- GPUs ---- */
@@ -338,7 +510,7 @@ static bool offer_due(const struct flush *f)
 	struct inode *in = f->w->inode;
 	bool due;
 
-	if (f->w->nr != 1)
+	if (f->w->batch || f->w->dirty.nr != 1)
 		return false;
 	lock_take(&in->lock);
 	/* Of a rewrite it is known how much there will be. */
@@ -365,19 +537,28 @@ static bool flush_offer(struct flush *f)
 	return taken;
 }
 
-static int flush_extents(struct window *w)
+/* @w and those chained to it, as extents. */
+static void flush_extents(struct window *w)
 {
-	struct flush *f = flush_get(w->inode->fs->flushes, w);
+	struct fs *fs = w->inode->fs;
+	struct flush *f = flush_get(fs->flushes, w);
+	int err;
 
-	if (!f)
-		return -ENOMEM;
+	if (!f) {
+		flush_end(w, -ENOMEM);
+		return;
+	}
 	f->opts = codec_policy_of(w->inode);
-	f->file = flush_file(w->inode);
-	flush_learn(f);
-	flush_job(f);
-	if (!flush_offer(f))
-		flush_rest(f, codec_encode(&f->codec));
-	return 0;
+	err = flush_plan(f);
+	if (!err)
+		err = flush_job(f);
+	if (!err && !w->batch)
+		flush_learn(f);
+	if (!err && flush_offer(f))
+		return;
+	if (!err)
+		err = codec_encode(&f->codec);
+	flush_rest(f, err);
 }
 
 /* ---- tiny files ---- */
@@ -393,8 +574,7 @@ static bool inline_wanted(struct window *w, int *err)
 	lock_take(&in->lock);
 	size = in->attr.size;
 	lock_release(&in->lock);
-	if (w->start || size > INLINE_MAX ||
-	    w->range[w->nr - 1].off + w->range[w->nr - 1].len > INLINE_MAX)
+	if (w->start || size > INLINE_MAX || ranges_end(&w->dirty) > INLINE_MAX)
 		return false;
 	*err = index_read(in->fs->index, &t);
 	if (*err)
@@ -409,31 +589,40 @@ static bool inline_wanted(struct window *w, int *err)
 	return !*err && m.off >= INLINE_MAX;
 }
 
-static int flush_inline(struct window *w)
+static int inline_put(struct op *op, const struct window *w)
 {
-	struct fs *fs = w->inode->fs;
 	uint8_t buf[INLINE_MAX] = {0};
-	struct op op;
 	size_t len;
-	int err = op_begin_flush(&op, fs, w->txg);
+	int err;
 
-	if (err)
-		return err;
-	op_edit(&op, w->inode);
-	err = extent_inline_get(op.txn, w->inode->ino, buf, &len);
+	op_edit(op, w->inode);
+	err = extent_inline_get(op->txn, w->inode->ino, buf, &len);
 	memset(buf + len, 0, sizeof(buf) - len);
-	for (unsigned i = 0; i < w->nr; i++) {
-		const struct window_range *r = &w->range[i];
+	for (unsigned i = 0; i < w->dirty.nr; i++) {
+		const struct range *r = &w->dirty.at[i];
 
 		memcpy(buf + r->off, w->buf + (r->off - w->base), r->len);
 		len = MAX(len, (size_t)r->off + r->len);
 	}
-	if (!err)
-		err = extent_inline_put(&op, w->inode, buf, len);
-	op.flushed = w;
+	return err ? err : extent_inline_put(op, w->inode, buf, len);
+}
+
+/* @first and those chained to it. */
+static int flush_inline(struct window *first)
+{
+	struct fs *fs = first->inode->fs;
+	unsigned nr = chain_len(first);
+	struct op op;
+	int err = op_begin_flush(&op, fs, first->txg, nr);
+
+	if (err)
+		return err;
+	for (const struct window *w = first; !err && w; w = w->batch)
+		err = inline_put(&op, w);
+	op.flushed = first;
 	err = op_end(&op, err);
 	if (!err)
-		atomic_fetch_add(&fs->n.nr_inline, 1);
+		atomic_fetch_add(&fs->n.nr_inline, nr);
 	return err;
 }
 
@@ -453,7 +642,7 @@ static int flush_fill(struct window *w, uint32_t from, uint32_t to, uint64_t cos
 		err = raid_reserve(in->fs->raid, cost);
 	if (err)
 		return err;
-	err = file_peek(in, w->start + from, to - from, &r);
+	err = file_peek_window(w, w->start + from, to - from, &r);
 	for (unsigned i = 0; !err && i < r.nr; i++) {
 		memcpy(bytes + (at - from), r.iov[i].iov_base, r.iov[i].iov_len);
 		at += (uint32_t)r.iov[i].iov_len;
@@ -468,17 +657,37 @@ static int flush_fill(struct window *w, uint32_t from, uint32_t to, uint64_t cos
 	return err;
 }
 
-/* Dirty ranges of a file with inline bytes (for which window_base() was reserved), or in the midst of many small
- * extents, are written together with what lies around them. */
+/* Whether @w had better be written with what lies around its ranges. */
+static bool round_out_due(const struct window *w, const struct extent_survey *s)
+{
+	uint32_t extent_len = w->inode->fs->extent_len;
+	uint64_t span =
+		MAX((uint64_t)ranges_end(&w->dirty), s->end - w->start) - w->dirty.at[0].off;
+
+	if (!s->nr_entries)
+		return false;
+	if (s->nr_extents >= EXTENTS_MAX || s->nr_entries + 2 * w->dirty.nr > ENTRIES_MAX ||
+	    s->raw_len + w->dirty.len > (uint64_t)SPARE_TIMES * extent_len)
+		return true;
+	return w->dirty.nr > 1 && w->dirty.len * 4 >= span * DENSE;
+}
+
+static bool round_out_later(const struct window *w, const struct extent_survey *s)
+{
+	return s->nr_entries + w->dirty.nr >= ENTRIES_MANY ||
+	       s->raw_len + w->dirty.len >= 2ULL * w->inode->fs->extent_len;
+}
+
+/* Dirty ranges of a file with inline bytes (for which window_base() was reserved) are written together with these; those
+ * in the midst of too much else with what lies around them. */
 static int flush_round_out(struct window *w)
 {
 	struct inode *in = w->inode;
 	struct fs *fs = in->fs;
 	uint8_t buf[INLINE_MAX];
+	struct extent_survey s;
 	struct index_txn *t;
 	size_t inline_len = 0;
-	unsigned nr = 0;
-	uint64_t end = 0;
 	uint32_t to;
 	int err = index_read(fs->index, &t);
 
@@ -487,40 +696,23 @@ static int flush_round_out(struct window *w)
 	if (!w->start)
 		err = extent_inline_get(t, in->ino, buf, &inline_len);
 	if (!err)
-		err = extent_count(t, in->ino, w->start, fs->extent_len, &nr, &end);
+		err = extent_survey(t, in->ino, w->start, fs->extent_len, &s);
 	index_read_end(t);
 	if (err)
 		return err;
 	if (inline_len)
 		err = flush_fill(w, 0, (uint32_t)inline_len, 0);
-	if (err || nr + w->nr < RAGGED)
+	if (err)
 		return err;
+	w->ragged = round_out_later(w, &s);
+	if (!round_out_due(w, &s))
+		return 0;
 	/* Not up to the file's size: that may be of a later group. */
-	to = w->range[w->nr - 1].off + w->range[w->nr - 1].len;
-	to = MAX(to, (uint32_t)(end - w->start));
+	to = MAX(ranges_end(&w->dirty), (uint32_t)(s.end - w->start));
 	/* Only tidiness: without room or memory for it, or where what lies between cannot be read, the ranges go as
 	 * they are. */
-	flush_fill(w, 0, to, writeback_cost(to));
-	return 0;
-}
-
-/* Returns an error before anything was begun; else writeback_done() has been, or will be called. */
-static int flush_begin(struct window *w)
-{
-	bool small;
-	int err;
-
-	if (w->rewrite)
-		return flush_extents(w);
-	small = inline_wanted(w, &err);
-	if (err)
-		return err;
-	err = small ? flush_inline(w) : flush_round_out(w);
-	if (err)
-		return err;
-	if (!small)
-		return flush_extents(w);
-	writeback_done(w, 0);
+	if (!flush_fill(w, 0, to, writeback_cost(to)))
+		w->ragged = false;
 	return 0;
 }
 
@@ -532,15 +724,94 @@ static void flush_nothing(struct window *w)
 	writeback_done(w, 0);
 }
 
-void flush_window(struct window *w)
+static void flush_alone(struct window *w)
 {
+	bool small;
 	int err;
 
-	if (!w->nr) {
+	if (!w->dirty.nr) {
 		flush_nothing(w);
 		return;
 	}
-	err = flush_begin(w);
+	if (w->rewrite) {
+		flush_extents(w);
+		return;
+	}
+	small = inline_wanted(w, &err);
+	if (!err && small)
+		err = flush_inline(w);
+	else if (!err)
+		err = flush_round_out(w);
+	if (!err && !small)
+		flush_extents(w);
+	else
+		writeback_done(w, err);
+}
+
+/* ---- several windows ---- */
+
+static bool opts_equal(const struct window *a, const struct window *b)
+{
+	struct codec_opts x = codec_policy_of(a->inode), y = codec_policy_of(b->inode);
+
+	return x.mode == y.mode && x.level == y.level;
+}
+
+/* Windows of the chain by what is to be done with them. */
+struct sorted {
+	struct window *inlines, *extents;
+};
+
+static void chain_add(struct window **first, struct window *w)
+{
+	w->batch = *first;
+	*first = w;
+}
+
+static void sort_window(struct sorted *s, struct window *w)
+{
+	bool small = false;
+	int err = 0;
+
+	if (w->dirty.nr)
+		small = inline_wanted(w, &err);
+	if (small && !err) {
+		chain_add(&s->inlines, w);
+		return;
+	}
+	if (err || !w->dirty.nr || (s->extents && !opts_equal(s->extents, w))) {
+		flush_alone(w);
+		return;
+	}
+	err = flush_round_out(w);
 	if (err)
 		writeback_done(w, err);
+	else if (w->dirty.len > WINDOW_SMALL)
+		flush_extents(w);
+	else
+		chain_add(&s->extents, w);
+}
+
+static void flush_batch(struct window *first)
+{
+	struct sorted s = {0};
+	struct window *next;
+
+	for (struct window *w = first; w; w = next) {
+		next = w->batch;
+		w->batch = NULL;
+		sort_window(&s, w);
+	}
+	if (s.inlines)
+		flush_end(s.inlines, flush_inline(s.inlines));
+	if (s.extents)
+		flush_extents(s.extents);
+}
+
+void flush_windows(struct window *w)
+{
+	if (w->batch)
+		flush_batch(w);
+	else
+		flush_alone(w);
 }

@@ -47,6 +47,8 @@ struct fs_params {
 	uint64_t
 		checkpoint_len; /* bytes of log after which a checkpoint is due; 0: by the volume's size */
 	unsigned threads; /* workers */
+	unsigned
+		ragged_ms; /* for which nothing is written to a file before its pieces are made whole; 0: 10 s */
 	bool relatime;
 };
 

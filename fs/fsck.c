@@ -16,6 +16,7 @@
 #include "fs/acl.h"
 #include "fs/attr.h"
 #include "fs/dentry.h"
+#include "fs/bundle.h"
 #include "fs/extent.h"
 #include "fs/recover.h"
 
@@ -523,8 +524,10 @@ static void verify_extent(struct verify *v, const struct extent *e)
 	if (err) {
 		v->out->nr_problems++;
 		snprintf(line, sizeof(line),
-			 "inode %" PRIu64 ", offset %" PRIu64 ": %u bytes cannot be read: %s",
-			 e->owner.ino, e->owner.file_off, e->owner.raw_len, strerror(-err));
+			 "inode %" PRIu64 ", offset %" PRIu64 "%s: %u bytes cannot be read: %s",
+			 e->owner.ino, bundle_is(&e->owner) ? 0 : e->owner.file_off,
+			 bundle_is(&e->owner) ? " (and others bundled with it)" : "",
+			 e->owner.raw_len, strerror(-err));
 		v->p->say(v->p->arg, line);
 	}
 	v->done += e->loc.len;

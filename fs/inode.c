@@ -59,6 +59,7 @@ int inode_table_new(struct inode_table **out)
 static void inode_free(struct inode *in)
 {
 	codec_file_free(in->codec_file);
+	free(in->windows);
 	cond_fini(&in->flushed);
 	lock_fini(&in->lock);
 	free(in);

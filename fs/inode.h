@@ -31,9 +31,12 @@ struct inode {
 	bool head_read;		 /* for codec_file, or that failed; guarded by lock */
 	bool codec_policy_known; /* policy is what the index has; guarded by lock */
 	struct policy policy;	 /* guarded by lock */
+	bool ragged;		 /* in recompress.c's queue for that; guarded by lock */
 	uint64_t written;	 /* bytes, since it came to memory; guarded by lock */
-	struct window *windows;	 /* dirty or being written, sorted by offset; guarded by lock */
-	struct cond flushed;	 /* a window was written; with lock */
+	struct window *
+		*windows; /* dirty or being written, by offset, older first; guarded by lock */
+	unsigned nr_windows, cap_windows; /* guarded by lock */
+	struct cond flushed;		  /* a window was written; with lock */
 	int wb_error; /* of a write-back that failed, for who waits on `flushed` and cleared it; guarded by lock */
 
 	/* the table's, guarded by its stripe */

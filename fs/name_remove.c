@@ -118,8 +118,8 @@ static int name_drop_dirty(struct inode *in)
 
 	writeback_drop(in, 0);
 	lock_take(&in->lock);
-	for (const struct window *w = in->windows; w; w = w->next)
-		if (w->nr)
+	for (unsigned i = 0; i < in->nr_windows; i++)
+		if (in->windows[i]->dirty.nr)
 			err = -EIO;
 	lock_release(&in->lock);
 	return err;
@@ -150,7 +150,7 @@ static int name_reclaim_here(struct op *op, struct inode *in, struct attr *a, bo
 	int err = 0;
 
 	*done = false;
-	if (in->nr_open || in->windows || inode_known(in))
+	if (in->nr_open || in->nr_windows || inode_known(in))
 		return 0;
 	*done = true;
 	if (S_ISREG(a->mode))

@@ -9,6 +9,12 @@
 #include "fs/commit.h"
 #include "fs/writeback.h"
 
+static void op_init(struct op *op, struct fs *fs)
+{
+	*op = (struct op){.fs = fs, .cap = OP_INODES};
+	op->edit = op->few;
+}
+
 static int op_begin_txn(struct op *op)
 {
 	int err = index_begin(op->fs->index, &op->txn);
@@ -24,7 +30,7 @@ int op_begin(struct op *op, struct fs *fs)
 {
 	int err;
 
-	*op = (struct op){.fs = fs};
+	op_init(op, fs);
 	/* From the start, or since too few shards are left. */
 	if (raid_readonly(fs->raid))
 		return -EROFS;
@@ -68,30 +74,44 @@ int op_begin_grow(struct op *op, struct fs *fs)
 	return err == -ENOSPC && !raid_readonly(fs->raid) ? err : op_begin(op, fs);
 }
 
-int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg)
+int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg, unsigned nr)
 {
-	*op = (struct op){.fs = fs, .txg = txg, .for_commit = true};
-	return op_begin_txn(op);
+	int err;
+
+	op_init(op, fs);
+	op->txg = txg;
+	op->for_commit = true;
+	if (nr > OP_INODES) {
+		op->edit = calloc(nr, sizeof(*op->edit));
+		op->cap = nr;
+		if (!op->edit)
+			return -ENOMEM;
+	}
+	err = op_begin_txn(op);
+	if (err && op->edit != op->few)
+		free(op->edit);
+	return err;
 }
 
 struct attr *op_edit(struct op *op, struct inode *in) NO_LOCK_CHECK
 {
+	struct op_inode *e;
+
 	for (unsigned i = 0; i < op->nr; i++)
-		if (op->inode[i] == in)
-			return &op->next[i];
-	assert(op->nr < OP_INODES);
+		if (op->edit[i].inode == in)
+			return &op->edit[i].next;
+	assert(op->nr < op->cap);
 	lock_take(&in->lock);
-	op->inode[op->nr] = in;
-	op->next[op->nr] = in->attr;
-	op->skip_put[op->nr] = false;
-	return &op->next[op->nr++];
+	e = &op->edit[op->nr++];
+	*e = (struct op_inode){.inode = in, .next = in->attr};
+	return &e->next;
 }
 
 void op_edit_gone(struct op *op, struct inode *in)
 {
 	for (unsigned i = 0; i < op->nr; i++)
-		if (op->inode[i] == in)
-			op->skip_put[i] = true;
+		if (op->edit[i].inode == in)
+			op->edit[i].skip_put = true;
 }
 
 int op_free_stripe(struct op *op, const struct stripe_loc *loc, bool late)
@@ -149,12 +169,12 @@ static int op_put_attrs(struct op *op)
 	if (op->for_commit)
 		return 0;
 	for (unsigned i = 0; i < op->nr; i++) {
-		struct key key = key_plain(op->inode[i]->ino, KEY_ATTR);
+		struct key key = key_plain(op->edit[i].inode->ino, KEY_ATTR);
 		int err;
 
-		if (op->skip_put[i])
+		if (op->edit[i].skip_put)
 			continue;
-		attr_put(&op->next[i], buf);
+		attr_put(&op->edit[i].next, buf);
 		err = index_put(op->txn, &key, buf, sizeof(buf));
 		if (err)
 			return err;
@@ -167,14 +187,16 @@ static void op_publish(struct op *op) NO_LOCK_CHECK
 	struct fs_counters *n = &op->fs->n;
 
 	for (unsigned i = 0; i < op->nr; i++) {
-		op->inode[i]->attr = op->next[i];
+		struct inode *in = op->edit[i].inode;
+
+		in->attr = op->edit[i].next;
 		if (op->for_commit)
-			commit_dirty_inode(op->inode[i]);
+			commit_dirty_inode(in);
 		else
-			op->inode[i]->change_txg = op->txg;
+			in->change_txg = op->txg;
 	}
-	if (op->flushed)
-		writeback_flushed(op->flushed);
+	for (struct window *w = op->flushed; w; w = w->batch)
+		writeback_flushed(w);
 	if (op->trim)
 		writeback_trim(op->trim, op->trim_off, op->trim_len);
 	atomic_fetch_add(&n->nr_inodes, (uint64_t)op->d_inodes);
@@ -187,9 +209,11 @@ static void op_publish(struct op *op) NO_LOCK_CHECK
 static void op_release(struct op *op) NO_LOCK_CHECK
 {
 	while (op->nr)
-		lock_release(&op->inode[--op->nr]->lock);
+		lock_release(&op->edit[--op->nr].inode->lock);
 	if (!op->for_commit)
 		commit_leave(op->fs);
+	if (op->edit != op->few)
+		free(op->edit);
 	free(op->freed.loc);
 	free(op->freed_late.loc);
 	free(op->refer);

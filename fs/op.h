@@ -12,11 +12,17 @@
 #include "fs/inode.h"
 #include "raid/raid.h"
 
-#define OP_INODES 6
+#define OP_INODES 6 /* edited in one op at most, but for flushes */
 
 struct op_freed {
 	struct stripe_loc *loc; /* heap */
 	unsigned nr, cap;
+};
+
+struct op_inode {
+	struct inode *inode; /* borrowed */
+	struct attr next;
+	bool skip_put; /* its attr record is deleted in this op */
 };
 
 struct op_refer {
@@ -27,10 +33,9 @@ struct op_refer {
 struct op {
 	struct fs *fs;
 	struct index_txn *txn;
-	unsigned nr;
-	struct inode *inode[OP_INODES]; /* borrowed */
-	struct attr next[OP_INODES];
-	bool skip_put[OP_INODES]; /* its attr record is deleted in this op */
+	unsigned nr, cap;
+	struct op_inode *edit; /* cap of them; few, or heap */
+	struct op_inode few[OP_INODES];
 	/* what this change takes from the live data; told to the commit when it succeeds */
 	struct op_freed freed;	    /* places to give back once this is durable */
 	struct op_freed freed_late; /* of a late flush: once the open group is */
@@ -39,8 +44,9 @@ struct op {
 	int64_t d_inodes, d_logical, d_raw, d_stored, d_extents; /* to the counters */
 	bool for_commit; /* a flush of data written in group txg, which may be closed by now */
 	uint64_t txg;	 /* the group this change belongs to */
-	struct window *flushed; /* of a flush: its bytes leave memory when this succeeds */
-	struct inode *trim;	/* op_trim() */
+	struct window *
+		flushed; /* of a flush: their bytes leave memory when this succeeds; a chain by ->batch */
+	struct inode *trim; /* op_trim() */
 	uint64_t trim_off, trim_len;
 };
 
@@ -48,8 +54,8 @@ struct op {
 int op_begin(struct op *op, struct fs *fs);
 /* For what makes something new: -ENOSPC when the volume is full, as a removal must never be. */
 int op_begin_grow(struct op *op, struct fs *fs);
-/* For a flush of a window last written in group @txg: does not enter the gate. */
-int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg);
+/* For a flush of windows last written in group @txg, of @nr inodes at most: does not enter the gate. */
+int op_begin_flush(struct op *op, struct fs *fs, uint64_t txg, unsigned nr);
 /* @in must stay referenced by the caller until op_end(). Editing one twice gives the same copy. */
 struct attr *op_edit(struct op *op, struct inode *in);
 /* @in's attr record has been deleted by the caller: op_end() does not put it back. */

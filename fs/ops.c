@@ -284,7 +284,7 @@ double ops_stat(struct inode *in, struct stat *st)
 
 	lock_take(&in->lock);
 	a = in->attr;
-	dirty = in->windows != NULL;
+	dirty = in->nr_windows != 0;
 	lock_release(&in->lock);
 	attr_stat(in->ino, &a, in->fs->extent_len, st);
 	return dirty ? OPS_TIMEOUT_DIRTY_S : OPS_TIMEOUT_S;

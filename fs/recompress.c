@@ -4,7 +4,11 @@
  * the window is dirty, and posts the bytes as a window of their own. Generations are never used again, so what shows the
  * same ones has the same bytes.
  *
- * The thread holds nothing while it waits; the workers encode and write. */
+ * The thread holds nothing while it waits; the workers encode and write.
+ *
+ * Files whose map is in pieces since they were written here and there (flush.c says so) are in a queue of their own, for
+ * when the other is empty: only their runs of more than one piece are written again, and slowly, so that others get most
+ * of the disks' time. */
 #include "fs/recompress.h"
 
 #include <string.h>
@@ -13,12 +17,13 @@
 
 #include "conf/base.h"
 #include "conf/log.h"
+#include "fs/bundle.h"
 #include "fs/commit.h"
 #include "fs/extent.h"
 #include "fs/writeback.h"
 
 /* Entries of a window looked at together. A window has more only where it was written in crumbs, which flush.c mends. */
-#define ENTRIES_MAX 256u
+#define ENTRIES_MAX 512u
 
 #define WAIT_MS 100u
 /* Waits for others' dirty bytes to be written, for all of a file. Where there always are some nothing is forced: the
@@ -31,6 +36,17 @@
 
 #define NICE 10
 
+#define RAGGED_MS  10000u
+#define RAGGED_MAX 4096u /* files in that queue; the next write to a file puts it there again */
+/* After each run so many times what it took is spent asleep. */
+#define RAGGED_REST 3u
+
+/* A file to be made whole. */
+struct ragged {
+	uint64_t ino;
+	uint64_t due_ns; /* mono_ns() */
+};
+
 struct recompress {
 	struct fs *fs;
 	struct lock lock;
@@ -38,6 +54,9 @@ struct recompress {
 	uint64_t *ino; /* a ring of cap; guarded by lock, as all below */
 	unsigned head, nr, cap;
 	bool busy; /* with one that is not in the ring any more */
+	struct ragged
+		*ragged; /* a ring of RAGGED_MAX, in the order they are due; NULL until needed */
+	unsigned ragged_head, nr_ragged;
 	bool started, stopping;
 	struct recompress_stat stat;
 	pthread_t thread;
@@ -66,6 +85,7 @@ struct work {
 	uint8_t *bytes, *other, *enc; /* extent_len, extent_len, and a container; heap */
 	size_t enc_len;
 	unsigned nr_busy; /* waits */
+	bool ragged;	  /* only what is in pieces */
 	int err;	  /* the first of a run that had to be left */
 };
 
@@ -89,6 +109,7 @@ void recompress_free(struct recompress *r)
 	if (!r)
 		return;
 	free(r->ino);
+	free(r->ragged);
 	cond_fini(&r->wake);
 	lock_fini(&r->lock);
 	free(r);
@@ -189,21 +210,54 @@ int recompress_post(struct inode *in)
 	return err;
 }
 
+static void ragged_add(struct recompress *r, uint64_t ino) REQUIRES(r->lock)
+{
+	unsigned ms = r->fs->p.ragged_ms ? r->fs->p.ragged_ms : RAGGED_MS;
+
+	if (!r->ragged)
+		r->ragged = calloc(RAGGED_MAX, sizeof(*r->ragged));
+	if (!r->ragged || r->nr_ragged == RAGGED_MAX || queue_start(r))
+		return;
+	r->ragged[(r->ragged_head + r->nr_ragged++) % RAGGED_MAX] =
+		(struct ragged){ino, mono_ns() + ms * 1000000ULL};
+	cond_broadcast(&r->wake);
+}
+
+void recompress_ragged(struct inode *in)
+{
+	struct recompress *r = in->fs->recompress;
+	bool queued;
+
+	lock_take(&in->lock);
+	queued = in->ragged;
+	in->ragged = true;
+	lock_release(&in->lock);
+	if (queued || !r)
+		return;
+	lock_take(&r->lock);
+	ragged_add(r, in->ino);
+	lock_release(&r->lock);
+}
+
 void recompress_stat_get(struct recompress *r, struct recompress_stat *out)
 {
 	lock_take(&r->lock);
 	*out = r->stat;
 	out->nr_queued = r->nr + r->busy;
+	out->nr_ragged = r->nr_ragged;
 	lock_release(&r->lock);
 }
 
 /* ---- finding a run ---- */
 
-/* Parts of the run's extents that the run's window shows; the rest are others' or nobody's. */
+/* Parts of the run's extents that the run's window shows; the rest are others' or nobody's. What is bundled is shared for
+ * no reason but its shortness. */
 static bool piece_is_ours(const struct run *all, const struct piece *p)
 {
 	unsigned shown = 0;
 
+	if (bundle_is(&p->e.owner))
+		return true;
 	for (unsigned i = 0; i < all->nr; i++)
 		shown += all->piece[i].m.gen == p->m.gen;
 	return shown == p->e.refs;
@@ -297,27 +351,59 @@ static bool piece_is_whole(const struct piece *p)
 	return !p->m.skip && p->m.len == p->e.owner.raw_len;
 }
 
-static int read_piece(struct work *w, const struct piece *p, uint8_t *to)
+static int read_extent(struct work *w, const struct extent *e, uint8_t *raw)
 {
-	uint8_t *raw = piece_is_whole(p) ? to : w->other;
 	int err;
 
-	if (p->e.owner.raw_len > w->in->fs->extent_len || !p->e.loc.len)
+	if (e->owner.raw_len > w->in->fs->extent_len || !e->loc.len)
 		return -EIO;
-	if (p->e.loc.len > w->enc_len) {
-		uint8_t *enc = realloc(w->enc, p->e.loc.len);
+	if (e->loc.len > w->enc_len) {
+		uint8_t *enc = realloc(w->enc, e->loc.len);
 
 		if (!enc)
 			return -ENOMEM;
 		w->enc = enc;
-		w->enc_len = p->e.loc.len;
+		w->enc_len = e->loc.len;
 	}
-	err = raid_read(w->in->fs->raid, &p->e.owner, &p->e.loc, w->enc);
-	if (!err)
-		err = codec_decode(w->enc, p->e.loc.len, raw, p->e.owner.raw_len);
-	if (!err && raw != to)
-		memcpy(to, raw + p->m.skip, p->m.len);
+	err = raid_read(w->in->fs->raid, &e->owner, &e->loc, w->enc);
+	return err ? err : codec_decode(w->enc, e->loc.len, raw, e->owner.raw_len);
+}
+
+static bool piece_is_first(const struct run *r, unsigned idx)
+{
+	for (unsigned i = 0; i < idx; i++)
+		if (r->piece[i].m.gen == r->piece[idx].m.gen)
+			return false;
+	return true;
+}
+
+/* The run's bytes, each extent once. */
+static int read_pieces(struct work *w)
+{
+	const struct run *r = &w->run;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < r->nr; i++) {
+		const struct piece *p = &r->piece[i];
+		bool whole = piece_is_whole(p);
+
+		if (!piece_is_first(r, i))
+			continue;
+		err = read_extent(w, &p->e, whole ? w->bytes + (p->m.off - r->off) : w->other);
+		for (unsigned j = i; !err && !whole && j < r->nr; j++) {
+			const struct map_entry *m = &r->piece[j].m;
+
+			if (m->gen == p->m.gen)
+				memcpy(w->bytes + (m->off - r->off), w->other + m->skip, m->len);
+		}
+	}
 	return err;
+}
+
+/* Pieces, or a piece of something larger that is no bundle. */
+static bool run_is_ragged(const struct run *r)
+{
+	return r->nr > 1 || (!piece_is_whole(&r->piece[0]) && !bundle_is(&r->piece[0].e.owner));
 }
 
 /* The first run from @*off on, and its bytes; *off is moved behind it. -ENOENT: no more of them. -EAGAIN: none here that
@@ -337,12 +423,11 @@ static int run_read(struct work *w, uint64_t *off)
 		index_read_end(t);
 	}
 	if (!err)
-		found = run_cut(&w->run);
+		found = run_cut(&w->run) && (!w->ragged || run_is_ragged(&w->run));
 	/* A record that cannot be read hides those behind it. */
 	*off = err ? UINT64_MAX : w->run.off + w->run.len;
-	for (unsigned i = 0; found && !err && i < w->run.nr; i++)
-		err = read_piece(w, &w->run.piece[i],
-				 w->bytes + (w->run.piece[i].m.off - w->run.off));
+	if (found && !err)
+		err = read_pieces(w);
 	gate_leave(commit_gate(fs), phase);
 	return err ? err : found ? 0 : -EAGAIN;
 }
@@ -365,7 +450,7 @@ static bool run_wants(struct work *w, bool *must)
 	struct codec_opts opts = codec_policy_of(w->in);
 	struct codec_info info;
 
-	*must = w->run.nr > 1 || !piece_is_whole(&w->run.piece[0]);
+	*must = run_is_ragged(&w->run);
 	if (*must)
 		return true;
 	/* w->enc holds the only extent. */
@@ -439,6 +524,11 @@ static void count_run(struct work *w, uint32_t stored_now, bool written)
 	struct recompress *r = w->r;
 
 	lock_take(&r->lock);
+	if (w->ragged) {
+		r->stat.nr_mended += written;
+		lock_release(&r->lock);
+		return;
+	}
 	r->stat.raw_bytes += w->run.len;
 	r->stat.stored_before += w->run.stored;
 	r->stat.stored_after += stored_now;
@@ -470,12 +560,38 @@ static int run_write(struct work *w)
 
 /* ---- a file ---- */
 
+static bool file_is_dirty(struct inode *in)
+{
+	bool dirty;
+
+	lock_take(&in->lock);
+	dirty = in->nr_windows != 0;
+	lock_release(&in->lock);
+	return dirty;
+}
+
+static void ragged_rest(struct work *w, uint64_t began_ns)
+{
+	uint64_t now = mono_ns(), end = now + RAGGED_REST * (now - began_ns);
+	struct recompress *r = w->r;
+
+	lock_take(&r->lock);
+	while (!r->stopping && !r->nr && !cond_wait_until(&r->wake, &r->lock, end))
+		;
+	lock_release(&r->lock);
+}
+
 static void file_run(struct work *w)
 {
 	uint64_t off = 0;
 	int err = 0;
 
 	while (err != -ENOENT && err != -EROFS && !stopping(w->r)) {
+		uint64_t began = mono_ns();
+
+		/* Somebody writes again: later. */
+		if (w->ragged && file_is_dirty(w->in))
+			break;
 		err = run_read(w, &off);
 		if (err == -ENOENT)
 			break;
@@ -486,18 +602,15 @@ static void file_run(struct work *w)
 		/* Without room or memory it will not get better with the next one. */
 		if (err == -ENOSPC || err == -ENOMEM || off == UINT64_MAX)
 			break;
+		if (w->ragged && !err)
+			ragged_rest(w, began);
 	}
 }
 
 /* Have what is dirty now written, once. */
 static void file_settle(struct inode *in)
 {
-	bool dirty;
-
-	lock_take(&in->lock);
-	dirty = in->windows != NULL;
-	lock_release(&in->lock);
-	if (dirty)
+	if (file_is_dirty(in))
 		commit_wait(in->fs, commit_open_txg(in->fs));
 }
 
@@ -505,7 +618,8 @@ static int file_work(struct work *w)
 {
 	uint32_t len = w->in->fs->extent_len;
 
-	file_settle(w->in);
+	if (!w->ragged)
+		file_settle(w->in);
 	w->bytes = malloc(len);
 	w->other = malloc(len);
 	if (w->bytes && w->other)
@@ -518,37 +632,61 @@ static int file_work(struct work *w)
 	return w->err;
 }
 
-static int recompress_file(struct recompress *r, uint64_t ino)
+static int recompress_file(struct recompress *r, uint64_t ino, bool ragged)
 {
 	AUTO_FREE struct work *w = calloc(1, sizeof(*w));
+	bool again;
 	int err;
 
 	if (!w)
 		return -ENOMEM;
 	w->r = r;
+	w->ragged = ragged;
 	err = inode_get(r->fs, NULL, ino, &w->in);
 	/* Deleted meanwhile. */
 	if (err)
 		return err == -ENOENT ? 0 : err;
+	if (ragged) {
+		lock_take(&w->in->lock);
+		w->in->ragged = false;
+		lock_release(&w->in->lock);
+	}
 	err = file_work(w);
+	again = ragged && file_is_dirty(w->in);
+	if (again)
+		recompress_ragged(w->in);
 	inode_put(w->in);
 	return err;
 }
 
-static bool queue_next(struct recompress *r, uint64_t *ino)
+/* What is next, and for what. */
+static bool queue_next(struct recompress *r, uint64_t *ino, bool *ragged)
 {
 	bool go;
 
 	lock_take(&r->lock);
 	r->busy = false;
-	while (!r->nr && !r->stopping)
-		cond_wait(&r->wake, &r->lock);
+	for (;;) {
+		struct ragged *first = r->nr_ragged ? &r->ragged[r->ragged_head] : NULL;
+
+		if (r->stopping || r->nr || (first && first->due_ns <= mono_ns()))
+			break;
+		if (first)
+			cond_wait_until(&r->wake, &r->lock, first->due_ns);
+		else
+			cond_wait(&r->wake, &r->lock);
+	}
 	go = !r->stopping;
-	if (go) {
+	*ragged = !r->nr;
+	if (go && r->nr) {
 		*ino = r->ino[r->head];
 		r->head = (r->head + 1) % r->cap;
 		r->nr--;
 		r->busy = true;
+	} else if (go) {
+		*ino = r->ragged[r->ragged_head].ino;
+		r->ragged_head = (r->ragged_head + 1) % RAGGED_MAX;
+		r->nr_ragged--;
 	}
 	lock_release(&r->lock);
 	return go;
@@ -558,13 +696,17 @@ static void *recompress_thread(void *arg)
 {
 	struct recompress *r = arg;
 	uint64_t ino;
+	bool ragged;
 
 	pthread_setname_np(pthread_self(), "matfs-recomp");
 	/* Of this thread alone, on Linux. */
 	setpriority(PRIO_PROCESS, 0, NICE);
-	while (queue_next(r, &ino)) {
-		int err = recompress_file(r, ino);
+	while (queue_next(r, &ino, &ragged)) {
+		int err = recompress_file(r, ino, ragged);
 
+		/* What could not be made whole is as good as before, and in time tried again. */
+		if (ragged)
+			continue;
 		if (err)
 			log_warn("recompress: inode %llu: %s: parts of it stay as they are",
 				 (unsigned long long)ino, strerror(-err));

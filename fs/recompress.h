@@ -21,12 +21,18 @@ void recompress_free(struct recompress *r); /* stopped */
 /* Queue a file. -EROFS, -EINVAL (not a file), -EAGAIN: the queue is full; -ENOMEM. */
 int recompress_post(struct inode *in);
 
+/* The file's map is in small pieces: to be made whole when nobody has written to it for a while. Where that cannot be
+ * remembered it is not done, until the next time. */
+void recompress_ragged(struct inode *in);
+
 struct recompress_stat {
 	uint64_t nr_queued;		      /* files, now, with the one under way */
 	uint64_t nr_done, nr_failed;	      /* files; those that went meanwhile are done */
 	uint64_t raw_bytes;		      /* looked at */
 	uint64_t stored_before, stored_after; /* what they took, and take now */
 	uint64_t nr_extents;		      /* written */
+	uint64_t nr_ragged; /* files waiting to be made whole; the others do not count these */
+	uint64_t nr_mended; /* extents written for that */
 };
 void recompress_stat_get(struct recompress *r, struct recompress_stat *out);
 

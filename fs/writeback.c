@@ -3,6 +3,9 @@
  * A window never changes its group, and windows are listed in the order in which they were made, so the groups in the
  * list only grow: a commit waits until the list's head is of a later group.
  *
+ * A successor is made when its range's window takes no more writes, so it is of the same group or a later one, and
+ * behind it in the list. It is never QUEUED before that one has left.
+ *
  * A flush that fails leaves the window as it was; the next commit tries again. */
 #include "fs/writeback.h"
 
@@ -11,6 +14,7 @@
 
 #include "conf/base.h"
 #include "fs/arena.h"
+#include "fs/bundle.h"
 #include "fs/commit.h"
 #include "fs/flush.h"
 #include "fs/later.h"
@@ -21,6 +25,7 @@ struct writeback {
 	struct cond written;		/* a window left the list, or a flush failed; with lock */
 	struct window *first, *last;	/* oldest first; guarded by lock */
 	uint64_t nr;			/* guarded by lock */
+	uint64_t seq;			/* of the last window made; guarded by lock */
 	uint64_t nr_queued;		/* guarded by lock */
 	uint64_t nr_flushed, nr_failed; /* guarded by lock */
 	int error; /* of a flush that failed since the last writeback_group() began; guarded by lock */
@@ -56,6 +61,7 @@ static void list_add(struct writeback *wb, struct window *w)
 		wb->first = w;
 	wb->last = w;
 	w->listed = true;
+	w->seq = ++wb->seq;
 	wb->nr++;
 	lock_release(&wb->lock);
 }
@@ -73,44 +79,89 @@ static void list_del(struct writeback *wb, struct window *w)
 
 /* ---- windows of an inode ---- */
 
-static struct window **window_slot(struct inode *in, uint64_t start) REQUIRES(in->lock)
+/* The first window at @start or behind it. */
+static unsigned window_idx(struct inode *in, uint64_t start) REQUIRES(in->lock)
 {
-	struct window **p = &in->windows;
+	unsigned low = 0, high = in->nr_windows;
 
-	while (*p && (*p)->start < start)
-		p = &(*p)->next;
-	return p;
+	while (low < high) {
+		unsigned mid = low + (high - low) / 2;
+
+		if (in->windows[mid]->start < start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
 }
 
+/* The one that takes writes, if any does. */
 static struct window *window_at(struct inode *in, uint64_t start) REQUIRES(in->lock)
 {
-	struct window *w = *window_slot(in, start);
+	unsigned i = window_idx(in, start);
+	struct window *w = i < in->nr_windows ? in->windows[i] : NULL;
 
-	return w && w->start == start ? w : NULL;
+	if (!w || w->start != start)
+		return NULL;
+	return w->after ? w->after : w;
 }
 
-static struct window *window_new(struct inode *in, uint64_t txg, uint64_t start) REQUIRES(in->lock)
+static int windows_room(struct inode *in) REQUIRES(in->lock)
 {
-	struct window **slot = window_slot(in, start);
-	struct window *w = calloc(1, sizeof(*w));
+	unsigned cap = MAX(4u, in->cap_windows * 2);
+	struct window **p;
+
+	if (in->nr_windows < in->cap_windows)
+		return 0;
+	p = realloc(in->windows, cap * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	in->windows = p;
+	in->cap_windows = cap;
+	return 0;
+}
+
+/* @before: the one at @start, when there is one. */
+static struct window *window_new(struct inode *in, uint64_t txg, uint64_t start,
+				 struct window *before) REQUIRES(in->lock)
+{
+	struct window *w = windows_room(in) ? NULL : calloc(1, sizeof(*w));
+	unsigned at;
 
 	if (!w)
 		return NULL;
+	at = window_idx(in, start) + (before != NULL);
 	w->inode = inode_ref(in);
 	w->start = start;
 	w->txg = txg;
-	w->next = *slot;
-	*slot = w;
+	w->before = before;
+	if (before)
+		before->after = w;
+	memmove(in->windows + at + 1, in->windows + at,
+		(in->nr_windows - at) * sizeof(*in->windows));
+	in->windows[at] = w;
+	in->nr_windows++;
 	list_add(in->fs->writeback, w);
 	return w;
 }
 
+static void window_queue(struct window *w);
+
 /* Out of the inode; the caller has the lock, and drops the reference after releasing it: inode_put(w->inode). */
-static void window_unlink(struct window *w)
+static void window_unlink(struct window *w) NO_LOCK_CHECK
 {
 	struct inode *in = w->inode;
+	struct window *after = w->after;
+	unsigned at = window_idx(in, w->start);
 
-	*window_slot(in, w->start) = w->next;
+	assert(!w->before && in->windows[at] == w);
+	in->nr_windows--;
+	memmove(in->windows + at, in->windows + at + 1,
+		(in->nr_windows - at) * sizeof(*in->windows));
+	if (after)
+		after->before = NULL;
+	if (after && after->state == WINDOW_DUE)
+		window_queue(after);
 	cond_broadcast(&in->flushed);
 }
 
@@ -127,6 +178,7 @@ static void window_free(struct window *w)
 	struct fs *fs = w->inode->fs;
 
 	window_give(w);
+	ranges_fini(&w->dirty);
 	if (w->reserved)
 		raid_unreserve(fs->raid, w->reserved);
 	if (w->listed)
@@ -140,7 +192,7 @@ static bool window_stable(const struct window *w)
 	return w->state != WINDOW_DIRTY || w->txg != commit_open_txg(w->inode->fs);
 }
 
-/* What ranges are reserved as: each may become a stripe of its own, padded to blocks. */
+/* What one piece is reserved as: a stripe of its own, padded to blocks. */
 static uint64_t range_cost(uint64_t len)
 {
 	return round_up(CODEC_HEAD_MAX + len, BLOCK_LEN) + BLOCK_LEN;
@@ -157,13 +209,16 @@ static uint64_t window_base(uint64_t start)
 	return start ? 0 : range_cost(INLINE_MAX);
 }
 
-static uint64_t window_cost(const struct window *w, const struct window_range *range, unsigned nr)
+/* What is reserved for a window of @nr ranges of together @len bytes: large ones are written each as a stripe of its
+ * own, the others in one bundle, or in two where one cannot hold them (flush.c). */
+static uint64_t window_cost(uint64_t start, unsigned nr, uint64_t len)
 {
-	uint64_t cost = window_base(w->start);
+	uint64_t cost = window_base(start), large = MIN((uint64_t)nr, len / FLUSH_LARGE);
 
-	for (unsigned i = 0; i < nr; i++)
-		cost += range_cost(range[i].len);
-	return cost;
+	if (nr > 1)
+		return cost + len + bundle_table_len(nr) + BUNDLE_HEAD_LEN +
+		       (large + 2) * (range_cost(0) + BLOCK_LEN);
+	return nr ? cost + range_cost(len) : cost;
 }
 
 /* ---- taking bytes ---- */
@@ -201,92 +256,77 @@ static int window_grow(struct window *w, uint32_t from, uint32_t to, bool must)
 	return 0;
 }
 
-/* How many ranges there will be when [off, off + len) is added. */
-static unsigned ranges_after(const struct window *w, uint32_t off, uint32_t len)
+static void window_trim(struct window *w, uint32_t off, uint32_t end)
 {
-	unsigned nr = w->nr + 1;
+	unsigned nr;
+	uint64_t len;
 
-	for (unsigned i = 0; i < w->nr; i++)
-		if (w->range[i].off <= off + len && w->range[i].off + w->range[i].len >= off)
-			nr--;
-	return nr;
-}
-
-static void ranges_add(struct window *w, uint32_t off, uint32_t len)
-{
-	uint32_t end = off + len;
-	unsigned to = 0, i = 0;
-	struct window_range keep[WINDOW_RANGES + 2];
-
-	for (; i < w->nr && w->range[i].off + w->range[i].len < off; i++)
-		keep[to++] = w->range[i];
-	for (; i < w->nr && w->range[i].off <= end; i++) {
-		off = MIN(off, w->range[i].off);
-		end = MAX(end, w->range[i].off + w->range[i].len);
-	}
-	keep[to++] = (struct window_range){off, end - off};
-	for (; i < w->nr; i++)
-		keep[to++] = w->range[i];
-	assert(to <= ARRAY_LEN(w->range));
-	memcpy(w->range, keep, to * sizeof(*keep));
-	w->nr = to;
-}
-
-static void ranges_cut(struct window *w, uint32_t off, uint32_t end)
-{
-	struct window_range keep[WINDOW_RANGES + 2];
-	unsigned to = 0;
-
-	for (unsigned i = 0; i < w->nr; i++) {
-		uint32_t r_off = w->range[i].off, r_end = r_off + w->range[i].len;
-
-		if (r_off < off)
-			keep[to++] = (struct window_range){r_off, MIN(r_end, off) - r_off};
-		if (r_end > end)
-			keep[to++] =
-				(struct window_range){MAX(r_off, end), r_end - MAX(r_off, end)};
-	}
+	ranges_cut_size(&w->dirty, off, end, &nr, &len);
 	/* A hole for which there is no room in the list, or which makes two ranges that cost more than was reserved
 	 * for one: the range around it stays whole, its bytes in the hole become zeros. */
-	if (to > w->nr && (to > WINDOW_RANGES || window_cost(w, keep, to) > w->reserved)) {
+	if (nr > w->dirty.nr && (nr > WINDOW_RANGES || ranges_room(&w->dirty) ||
+				 window_cost(w->start, nr, len) > w->reserved)) {
 		memset(w->buf + (off - w->base), 0, end - off);
 		return;
 	}
-	memcpy(w->range, keep, to * sizeof(*keep));
-	w->nr = to;
+	ranges_cut(&w->dirty, off, end);
 }
 
 static void window_post(struct window *w);
 
+/* The window that takes what is written to @start's range now, NULL when it is to be made, behind *before if that is not
+ * NULL. -EAGAIN: there are two already, and neither does. */
+static int window_open(struct inode *in, uint64_t txg, uint64_t start, struct window **out,
+		       struct window **before) REQUIRES(in->lock)
+{
+	struct window *w = window_at(in, start);
+
+	*out = *before = NULL;
+	if (w && (w->state == WINDOW_QUEUED || w->txg != txg || w->dirty.nr >= WINDOW_RANGES)) {
+		if (w->state == WINDOW_DIRTY)
+			window_post(w);
+		if (w->before)
+			return -EAGAIN;
+		*before = w;
+		return 0;
+	}
+	*out = w;
+	return 0;
+}
+
+/* Reserve what @w, or a new one, costs when @len bytes more are in it. */
+static int window_reserve(struct fs *fs, const struct window *w, uint64_t start, uint64_t len,
+			  uint64_t *more)
+{
+	uint64_t cost = window_cost(start, w ? w->dirty.nr + 1 : 1, w ? w->dirty.len + len : len);
+	uint64_t have = w ? w->reserved : 0;
+
+	*more = cost > have ? cost - have : 0;
+	return *more ? raid_reserve(fs->raid, *more) : 0;
+}
+
 int writeback_prepare(struct inode *in, uint64_t txg, uint64_t off, size_t len)
 {
 	struct fs *fs = in->fs;
-	uint64_t start = window_start(fs, off), cost;
+	uint64_t start = window_start(fs, off), more;
 	uint32_t at = (uint32_t)(off - start);
-	struct window *w = window_at(in, start);
-	int err;
+	struct window *w, *before;
+	int err = window_open(in, txg, start, &w, &before);
 
-	if (w && (w->state != WINDOW_DIRTY || w->txg != txg)) {
-		if (w->state == WINDOW_DIRTY)
-			window_post(w);
-		return -EAGAIN;
-	}
-	if (w && ranges_after(w, at, (uint32_t)len) > WINDOW_RANGES) {
-		window_post(w);
-		return -EAGAIN;
-	}
-	cost = range_cost(len) + (w ? 0 : window_base(start));
-	err = raid_reserve(fs->raid, cost);
+	if (!err)
+		err = window_reserve(fs, w, start, len, &more);
 	if (err)
 		return err;
 	if (!w)
-		w = window_new(in, txg, start);
-	err = w ? window_grow(w, at, at + (uint32_t)len, false) : -ENOMEM;
+		w = window_new(in, txg, start, before);
+	err = w ? ranges_room(&w->dirty) : -ENOMEM;
+	if (!err)
+		err = window_grow(w, at, at + (uint32_t)len, false);
 	if (err) {
-		raid_unreserve(fs->raid, cost);
+		raid_unreserve(fs->raid, more);
 		return err;
 	}
-	w->reserved += cost;
+	w->reserved += more;
 	return 0;
 }
 
@@ -298,14 +338,14 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 
 	assert(w && w->buf && at >= w->base && at + len <= w->base + w->cap);
 	memcpy(w->buf + (at - w->base), p, len);
-	ranges_add(w, at, (uint32_t)len);
+	ranges_add(&w->dirty, at, (uint32_t)len);
 	in->written += len;
 }
 
-/* What was reserved write by write is more than one range needs: give back the rest. */
+/* What was reserved for a write is more than what it added needs: give back the rest. */
 static void window_settle(struct window *w)
 {
-	uint64_t need = window_cost(w, w->range, w->nr);
+	uint64_t need = window_cost(w->start, w->dirty.nr, w->dirty.len);
 
 	if (w->reserved > need) {
 		raid_unreserve(w->inode->fs->raid, w->reserved - need);
@@ -317,29 +357,67 @@ void writeback_full(struct inode *in, uint64_t off)
 {
 	struct window *w = window_at(in, window_start(in->fs, off));
 
-	if (!w || w->state != WINDOW_DIRTY)
+	if (!w || w->state == WINDOW_QUEUED)
 		return;
 	window_settle(w);
-	if (w->nr == 1 && w->range[0].len == in->fs->extent_len)
+	if (w->state == WINDOW_DIRTY && w->dirty.len == in->fs->extent_len)
 		window_post(w);
 }
 
-bool writeback_find(struct inode *in, uint64_t *off, uint64_t end, const uint8_t **p, uint64_t *len)
+/* ---- what is dirty ---- */
+
+/* The first dirty byte of @w in [from, end): [*off, *off + *len). */
+static bool window_find(const struct window *w, uint64_t from, uint64_t end, uint64_t *off,
+			uint64_t *len)
+{
+	uint32_t at = from > w->start ? (uint32_t)(from - w->start) : 0;
+	unsigned i = ranges_find(&w->dirty, at);
+	uint64_t r_off, r_end;
+
+	if (i == w->dirty.nr)
+		return false;
+	r_off = w->start + w->dirty.at[i].off;
+	r_end = r_off + w->dirty.at[i].len;
+	if (r_off >= end)
+		return false;
+	*off = MAX(from, r_off);
+	*len = MIN(r_end, end) - *off;
+	return true;
+}
+
+/* The same of the window @w and its successor @s, which comes after it. */
+static const struct window *windows_find(const struct window *w, const struct window *s,
+					 uint64_t from, uint64_t end, uint64_t *off, uint64_t *len)
+{
+	uint64_t s_off, s_len;
+	bool in_w = window_find(w, from, end, off, len);
+
+	if (!s || !window_find(s, from, end, &s_off, &s_len))
+		return in_w ? w : NULL;
+	if (in_w && *off < s_off) {
+		*len = MIN(*len, s_off - *off);
+		return w;
+	}
+	*off = s_off;
+	*len = s_len;
+	return s;
+}
+
+bool writeback_find(struct inode *in, const struct window *upto, uint64_t *off, uint64_t end,
+		    const uint8_t **p, uint64_t *len)
 {
 	uint64_t from = *off;
 
-	for (struct window *w = *window_slot(in, window_start(in->fs, from)); w && w->start < end;
-	     w = w->next) {
-		for (unsigned i = 0; i < w->nr; i++) {
-			uint64_t r_off = w->start + w->range[i].off,
-				 r_end = r_off + w->range[i].len;
+	for (unsigned i = window_idx(in, window_start(in->fs, from)); i < in->nr_windows; i++) {
+		const struct window *w = in->windows[i];
 
-			if (r_end <= from)
-				continue;
-			if (r_off >= end)
-				return false;
-			*off = MAX(from, r_off);
-			*len = MIN(r_end, end) - *off;
+		if (w->start >= end)
+			break;
+		/* A successor is looked at with the one before it. */
+		if (w->before)
+			continue;
+		w = windows_find(w, w == upto ? NULL : w->after, from, end, off, len);
+		if (w) {
 			*p = w->buf + (*off - w->start - w->base);
 			return true;
 		}
@@ -356,10 +434,12 @@ int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *
 	int err;
 
 	lock_take(&in->lock);
-	err = window_grow(w, from, to, !cost);
+	err = ranges_room(&w->dirty);
+	if (!err)
+		err = window_grow(w, from, to, !cost);
 	if (!err) {
 		memcpy(w->buf + (from - w->base), bytes, to - from);
-		ranges_add(w, from, to - from);
+		ranges_add(&w->dirty, from, to - from);
 		w->reserved += cost;
 	}
 	lock_release(&in->lock);
@@ -380,20 +460,22 @@ int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r)
 	err = raid_reserve(in->fs->raid, cost);
 	if (err)
 		return err;
-	w = window_new(in, txg, start);
+	w = window_new(in, txg, start, NULL);
 	if (!w) {
 		raid_unreserve(in->fs->raid, cost);
 		return -ENOMEM;
 	}
 	w->reserved = cost;
-	err = window_grow(w, at, at + r->len, false);
+	err = ranges_room(&w->dirty);
+	if (!err)
+		err = window_grow(w, at, at + r->len, false);
 	if (err) {
 		window_unlink(w);
 		window_free(w);
 		return err;
 	}
 	memcpy(w->buf + (at - w->base), r->bytes, r->len);
-	ranges_add(w, at, r->len);
+	ranges_add(&w->dirty, at, r->len);
 	w->rewrite = r;
 	window_post(w);
 	return 0;
@@ -456,22 +538,53 @@ void writeback_done(struct window *w, int err)
 
 static void window_job(struct job *job)
 {
-	flush_window(container_of(job, struct window, job));
+	flush_windows(container_of(job, struct window, job));
 }
 
-/* With the inode's lock held: DIRTY -> QUEUED. */
-static void window_post(struct window *w)
+/* With the inode's lock held. */
+static void window_mark_queued(struct window *w)
 {
-	struct fs *fs = w->inode->fs;
-	struct writeback *wb = fs->writeback;
+	struct writeback *wb = w->inode->fs->writeback;
 
-	assert(w->state == WINDOW_DIRTY);
+	assert(w->state != WINDOW_QUEUED && !w->before);
 	w->state = WINDOW_QUEUED;
+	w->batch = NULL;
 	lock_take(&wb->lock);
 	wb->nr_queued++;
 	lock_release(&wb->lock);
+}
+
+/* @w is QUEUED, and all that are chained to it. */
+static void windows_start(struct window *w)
+{
 	w->job.run = window_job;
-	worker_post(fs->workers, &w->job);
+	worker_post(w->inode->fs->workers, &w->job);
+}
+
+/* With the inode's lock held: -> QUEUED. */
+static void window_queue(struct window *w)
+{
+	window_mark_queued(w);
+	windows_start(w);
+}
+
+/* With the inode's lock held: DIRTY -> QUEUED, or DUE. */
+static void window_post(struct window *w)
+{
+	assert(w->state == WINDOW_DIRTY);
+	if (w->before)
+		w->state = WINDOW_DUE;
+	else
+		window_queue(w);
+}
+
+/* The same, and also what stands in its way. */
+static void window_push(struct window *w)
+{
+	if (w->before && w->before->state == WINDOW_DIRTY)
+		window_post(w->before);
+	if (w->state == WINDOW_DIRTY)
+		window_post(w);
 }
 
 /* ---- ranges of a file ---- */
@@ -480,10 +593,14 @@ static struct window *window_busy(struct inode *in, uint64_t off, uint64_t len) 
 {
 	uint64_t end = len > UINT64_MAX - off ? UINT64_MAX : off + len;
 
-	for (struct window *w = *window_slot(in, window_start(in->fs, off)); w && w->start < end;
-	     w = w->next)
+	for (unsigned i = window_idx(in, window_start(in->fs, off)); i < in->nr_windows; i++) {
+		struct window *w = in->windows[i];
+
+		if (w->start >= end)
+			break;
 		if (window_stable(w))
 			return w;
+	}
 	return NULL;
 }
 
@@ -500,8 +617,7 @@ int writeback_wait(struct inode *in, uint64_t off, uint64_t len)
 	lock_take(&in->lock);
 	w = window_busy(in, off, len);
 	if (w) {
-		if (w->state == WINDOW_DIRTY)
-			window_post(w);
+		window_push(w);
 		err = later_may_not() ? -EAGAIN : 0;
 		in->wb_error = 0;
 		if (!err) {
@@ -513,21 +629,38 @@ int writeback_wait(struct inode *in, uint64_t off, uint64_t len)
 	return err;
 }
 
+/* Post what is dirty in [off, end) and was so when @seq windows had been made. False: there is none of them. */
+static bool flush_range(struct inode *in, uint64_t off, uint64_t end, uint64_t seq)
+	REQUIRES(in->lock)
+{
+	bool some = false;
+
+	for (unsigned i = window_idx(in, window_start(in->fs, off)); i < in->nr_windows; i++) {
+		struct window *w = in->windows[i];
+
+		if (w->start >= end)
+			break;
+		if (w->seq > seq)
+			continue;
+		some = true;
+		window_push(w);
+	}
+	return some;
+}
+
 int writeback_flush(struct inode *in, uint64_t off, uint64_t len)
 {
+	struct writeback *wb = in->fs->writeback;
 	uint64_t end = len > UINT64_MAX - off ? UINT64_MAX : off + len;
+	uint64_t seq;
 	int err = 0;
 
 	lock_take(&in->lock);
+	lock_take(&wb->lock);
+	seq = wb->seq;
+	lock_release(&wb->lock);
 	in->wb_error = 0;
-	while (!err) {
-		struct window *w = *window_slot(in, window_start(in->fs, off));
-
-		if (!w || w->start >= end)
-			break;
-		for (; w && w->start < end; w = w->next)
-			if (w->state == WINDOW_DIRTY)
-				window_post(w);
+	while (!err && flush_range(in, off, end, seq)) {
 		cond_wait(&in->flushed, &in->lock);
 		err = in->wb_error;
 	}
@@ -539,12 +672,15 @@ void writeback_trim(struct inode *in, uint64_t off, uint64_t len)
 {
 	uint64_t end = len > UINT64_MAX - off ? UINT64_MAX : off + len;
 
-	for (struct window *w = *window_slot(in, window_start(in->fs, off)); w && w->start < end;
-	     w = w->next) {
-		uint64_t from = MAX(off, w->start) - w->start;
-		uint64_t to = MIN(end - w->start, (uint64_t)in->fs->extent_len);
+	for (unsigned i = window_idx(in, window_start(in->fs, off)); i < in->nr_windows; i++) {
+		struct window *w = in->windows[i];
+		uint64_t from, to;
 
-		ranges_cut(w, (uint32_t)from, (uint32_t)to);
+		if (w->start >= end)
+			break;
+		from = MAX(off, w->start) - w->start;
+		to = MIN(end - w->start, (uint64_t)in->fs->extent_len);
+		window_trim(w, (uint32_t)from, (uint32_t)to);
 		window_settle(w);
 		/* One left empty goes with the next commit: freeing it here would drop the inode under its caller. */
 	}
@@ -560,8 +696,7 @@ void writeback_drop(struct inode *in, uint64_t off)
 		if (!w)
 			break;
 		/* Bytes of a closed group are written even so: that group is a state the volume may be found in. */
-		if (w->state == WINDOW_DIRTY)
-			window_post(w);
+		window_push(w);
 		in->wb_error = 0;
 		cond_wait(&in->flushed, &in->lock);
 		if (in->wb_error)
@@ -569,46 +704,96 @@ void writeback_drop(struct inode *in, uint64_t off)
 	}
 	if (!w)
 		writeback_trim(in, off, UINT64_MAX);
-	for (w = in->windows; w; w = w->next)
-		if (!w->nr && w->state == WINDOW_DIRTY)
+	for (unsigned i = 0; i < in->nr_windows; i++) {
+		w = in->windows[i];
+		if (!w->dirty.nr && w->state == WINDOW_DIRTY)
 			window_post(w);
+	}
 	lock_release(&in->lock);
 }
 
 /* ---- pressure and commits ---- */
 
+/* Small windows on their way to one job. */
+struct batch {
+	struct window *first, *last;
+	unsigned nr;
+	uint64_t txg;
+};
+
+static void batch_start(struct batch *b)
+{
+	if (b->first)
+		windows_start(b->first);
+	*b = (struct batch){0};
+}
+
+/* With the inode's lock held: DIRTY -> QUEUED, to be started with the batch; or posted alone. */
+static void batch_post(struct batch *b, struct window *w)
+{
+	if (w->before || w->dirty.len > WINDOW_SMALL) {
+		window_post(w);
+		return;
+	}
+	if (b->nr == WINDOW_BATCH || (b->nr && b->txg != w->txg))
+		batch_start(b);
+	window_mark_queued(w);
+	if (b->last)
+		b->last->batch = w;
+	else
+		b->first = w;
+	b->last = w;
+	b->txg = w->txg;
+	b->nr++;
+}
+
+/* A window that was in the list, looked at without its inode's lock. */
+struct found {
+	struct inode *in;
+	uint64_t start, seq;
+};
+
+static struct window *window_found(const struct found *f) REQUIRES(f->in->lock)
+{
+	unsigned i = window_idx(f->in, f->start);
+
+	for (; i < f->in->nr_windows && f->in->windows[i]->start == f->start; i++)
+		if (f->in->windows[i]->seq == f->seq)
+			return f->in->windows[i];
+	return NULL;
+}
+
 /* Post up to @max DIRTY windows from the head of the list, of groups up to @txg. Windows cannot be locked from the
  * list (the inode's lock comes first), so they are pinned by a reference to their inode and looked up again. */
 static unsigned post_oldest(struct writeback *wb, uint64_t txg, unsigned max)
 {
-	struct {
-		struct inode *in;
-		uint64_t start;
-	} found[64];
+	struct found found[256];
+	struct batch batch = {0};
 	unsigned nr = 0, posted = 0;
 
 	max = MIN(max, (unsigned)ARRAY_LEN(found));
 	lock_take(&wb->lock);
 	for (struct window *w = wb->first; w && w->txg <= txg && nr < max; w = w->list_next) {
-		/* A look without the inode's lock: QUEUED ones are passed over; a stale look is mended below. */
+		/* A look without the inode's lock: others are passed over; a stale look is mended below. */
 		if (atomic_load_explicit(&w->state, memory_order_relaxed) != WINDOW_DIRTY)
 			continue;
-		found[nr].in = inode_ref(w->inode);
-		found[nr++].start = w->start;
+		found[nr++] = (struct found){inode_ref(w->inode), w->start, w->seq};
 	}
 	lock_release(&wb->lock);
 	for (unsigned i = 0; i < nr; i++) {
 		struct window *w;
 
 		lock_take(&found[i].in->lock);
-		w = window_at(found[i].in, found[i].start);
-		if (w && w->state == WINDOW_DIRTY && w->txg <= txg) {
-			window_post(w);
+		w = window_found(&found[i]);
+		if (w && w->state == WINDOW_DIRTY) {
+			batch_post(&batch, w);
 			posted++;
 		}
 		lock_release(&found[i].in->lock);
-		inode_put(found[i].in);
 	}
+	batch_start(&batch);
+	for (unsigned i = 0; i < nr; i++)
+		inode_put(found[i].in);
 	return posted;
 }
 
@@ -627,7 +812,7 @@ int writeback_group(struct fs *fs, uint64_t txg)
 	wb->error = 0;
 	lock_release(&wb->lock);
 	for (;;) {
-		unsigned posted = post_oldest(wb, txg, 64);
+		unsigned posted = post_oldest(wb, txg, 256);
 		bool done;
 
 		lock_take(&wb->lock);
@@ -670,6 +855,9 @@ void writeback_free(struct writeback *wb)
 	while (wb->first) {
 		struct window *w = wb->first;
 
+		/* Nothing is to be queued any more. */
+		if (w->after)
+			w->after->state = WINDOW_DIRTY;
 		window_unlink(w);
 		window_free(w);
 	}

@@ -2,10 +2,13 @@
  *
  * A window is the dirty bytes of one extent-aligned range of a file, in memory of the pool. It belongs to the
  * transaction group in which it was made and takes writes only while that group is open; afterwards it is stable until
- * it is on the shards.
+ * it is on the shards. What is written to its range meanwhile goes to a second window, its successor, whose bytes come
+ * after its own: for readers, and into the map. There is no third one.
  *
  *   state    holds                                              moved on by
- *   DIRTY    takes writes while its group is open               writeback_flush_*() -> QUEUED
+ *   DIRTY    takes writes while its group is open               writeback_flush_*() -> QUEUED, or DUE
+ *   DUE      the same, and it is to be written: posted when      writeback_flushed() of that one -> QUEUED
+ *            the one before it has been
  *   QUEUED   a job for it is posted, or a GPU has its bytes;     flush.c, by writeback_done() -> gone, or DIRTY again
  *            bytes stable                                        after an error
  */
@@ -16,16 +19,19 @@
 #include <sys/uio.h>
 
 #include "fs/inode.h"
+#include "fs/ranges.h"
 
-#define WINDOW_RANGES 32 /* dirty ranges of a window at most; one more and it is written first */
+#define WINDOW_RANGES 4096 /* dirty ranges of a window at most; one more and it is written first */
+
+/* A window's bytes at most for it to be written together with other small ones. */
+#define WINDOW_SMALL (32 * KIB)
+/* So many of these are written together at most. */
+#define WINDOW_BATCH 32
 
 enum window_state {
 	WINDOW_DIRTY,
+	WINDOW_DUE,
 	WINDOW_QUEUED,
-};
-
-struct window_range {
-	uint32_t off, len; /* bytes from the window's start */
 };
 
 /* Clean bytes that are written once more, as the present policy has them. */
@@ -43,24 +49,24 @@ struct rewrite {
 };
 
 struct window {
-	struct inode *inode; /* referenced */
-	struct window *next; /* of the inode, by start; guarded by inode->lock */
-	uint64_t start;	     /* file offset, aligned to the extent length */
+	struct inode *inode;	       /* referenced */
+	struct window *before, *after; /* the other one of the same range; guarded by inode->lock */
+	uint64_t start;		       /* file offset, aligned to the extent length */
 	uint64_t txg;
 	_Atomic enum window_state state; /* set under inode->lock; looked at without it, too */
 	uint32_t base, cap;		 /* buf holds bytes [start + base, start + base + cap) */
 	uint8_t *buf;			 /* of the pool, or the heap; NULL when cap is 0 */
 	bool heap;			 /* while it is written, when the pool has nothing left */
-	unsigned nr;
-	/* one more than it takes: inline bytes that are written with it */
-	struct window_range
-		range[WINDOW_RANGES + 1]; /* sorted, apart; guarded by inode->lock while DIRTY */
-	uint64_t reserved;		  /* by raid_reserve() */
-	struct rewrite *rewrite;	  /* borrowed; all that it holds, QUEUED from the start */
+	struct ranges dirty;	 /* from start on; guarded by inode->lock while not QUEUED */
+	uint64_t reserved;	 /* by raid_reserve() */
+	struct rewrite *rewrite; /* borrowed; all that it holds, QUEUED from the start */
 	struct window *list_prev,
 		*list_next; /* all windows, oldest first; guarded by writeback->lock */
+	uint64_t seq;	    /* grows along that list */
 	bool listed;
-	struct flush *flush; /* flush.c's, while a GPU has its bytes */
+	struct window *batch; /* the next of those that are written together; the job's */
+	struct flush *flush;  /* flush.c's, while a GPU has its bytes */
+	bool ragged;	      /* flush.c's: what it leaves is worth a rewrite */
 	struct job job;
 };
 
@@ -80,16 +86,17 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 /* Post the window around @off when it is full. */
 void writeback_full(struct inode *in, uint64_t off) REQUIRES(in->lock);
 
-/* The first dirty byte at or after @off: [*off, *off + *len) at *p, up to @end; false: none before @end. */
-bool writeback_find(struct inode *in, uint64_t *off, uint64_t end, const uint8_t **p, uint64_t *len)
-	REQUIRES(in->lock);
+/* The first dirty byte at or after @off: [*off, *off + *len) at *p, up to @end; false: none before @end.
+ * @upto: a window in whose range all this is, to find what was dirty before its successor; NULL: all that is dirty. */
+bool writeback_find(struct inode *in, const struct window *upto, uint64_t *off, uint64_t end,
+		    const uint8_t **p, uint64_t *len) REQUIRES(in->lock);
 
-/* Some window that touches [off, off + len) is not to be changed now: queued, or of a closed group. */
+/* Some window that touches [off, off + len) is not to be changed now: queued, or due, or of a closed group. */
 bool writeback_busy(struct inode *in, uint64_t off, uint64_t len) REQUIRES(in->lock);
 /* Wait until a window touching the range that was busy has been written. Holds nothing. Returns the error when one
  * could not be written, or -EAGAIN where this thread may not wait (later.h). */
 int writeback_wait(struct inode *in, uint64_t off, uint64_t len);
-/* Write all dirty bytes of the range, wait; the error of a write that failed. Holds nothing. */
+/* Write what is dirty of the range now, wait; the error of a write that failed. Holds nothing. */
 int writeback_flush(struct inode *in, uint64_t off, uint64_t len);
 /* Forget dirty bytes of a range that is not busy. For op_end(). */
 void writeback_trim(struct inode *in, uint64_t off, uint64_t len) REQUIRES(in->lock);
@@ -113,7 +120,7 @@ int writeback_group(struct fs *fs, uint64_t txg);
 
 /* ---- for flush.c ---- */
 
-/* Bytes to reserve for a range of @len bytes. */
+/* Bytes to reserve for @len bytes in one piece. */
 uint64_t writeback_cost(uint64_t len);
 /* [from, to) of @w, QUEUED, becomes one dirty range.
  * @bytes   what a reader of the file sees there

@@ -12,7 +12,7 @@
 
 static struct fs_make make;
 static char to[400], work[400];
-static uint64_t big_ino;
+static uint64_t big_ino, small_ino[2];
 
 static void fill(uint8_t *p, size_t len, unsigned seed)
 {
@@ -76,7 +76,13 @@ static int setup(void **state)
 	inode_put(in);
 	assert_int_equal(name_make(make.fs, 1, (struct name){"link", 4}, &link, &in), 0);
 	inode_put(in);
+	/* They share a stripe. */
+	small_ino[0] = put(1, "small0", 0, 9000, 4);
+	small_ino[1] = put(1, "small1", 0, 12000, 5);
 	assert_int_equal(commit_wait(make.fs, commit_open_txg(make.fs)), 0);
+	/* So do pieces of one. */
+	for (unsigned i = 0; i < 3; i++)
+		put(1, "small1", 4096 * i, 1000, 6);
 	/* Newer bytes over a part of the older ones. */
 	put(1, "big", MIB, 500000, 3);
 	fs_make_down(&make);
@@ -115,6 +121,26 @@ static void big_is_right(const char *path)
 	free(got);
 }
 
+static void small_are_right(const char *first, const char *second)
+{
+	uint8_t *all = malloc(12000), *got = malloc(12000);
+	char full[900];
+	int fd;
+
+	has(first, 0, 9000, 4);
+	fill(all, 12000, 5);
+	for (unsigned i = 0; i < 3; i++)
+		fill(all + 4096 * i, 1000, 6);
+	snprintf(full, sizeof(full), "%s/%s", to, second);
+	fd = open(full, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, got, 12000, 0), 12000);
+	assert_memory_equal(got, all, 12000);
+	close(fd);
+	free(all);
+	free(got);
+}
+
 static void tree_comes_out_without_a_shard(void **state)
 {
 	const char *paths[2] = {make.shard[0], make.shard[2]};
@@ -142,6 +168,7 @@ static void tree_comes_out_without_a_shard(void **state)
 	assert_int_equal(out.nr_dirs, 1);
 	big_is_right("big");
 	has("dir/tiny", 0, 100, 2);
+	small_are_right("small0", "small1");
 	snprintf(path, sizeof(path), "%s/dir/again", to);
 	assert_int_equal(stat(path, &a), 0);
 	snprintf(path, sizeof(path), "%s/big", to);
@@ -159,15 +186,18 @@ static void chunks_alone_give_the_newest_bytes(void **state)
 	unsigned said = 0;
 	struct extract_params p = {.to = to, .work_dir = work, .say = say, .arg = &said};
 	struct extract_result out;
-	char name[40];
+	char name[40], other[40];
 
 	(void)state;
 	assert_int_equal(extract_chunks(store_sync(), paths, 2, &p, &out), 0);
 	assert_int_equal(said, 0);
 	assert_int_equal(out.nr_damaged, 0);
-	assert_int_equal(out.nr_files, 1);
+	assert_int_equal(out.nr_files, 3);
 	snprintf(name, sizeof(name), "inode-%llu", (unsigned long long)big_ino);
 	big_is_right(name);
+	snprintf(name, sizeof(name), "inode-%llu", (unsigned long long)small_ino[0]);
+	snprintf(other, sizeof(other), "inode-%llu", (unsigned long long)small_ino[1]);
+	small_are_right(name, other);
 }
 
 static void one_shard_alone_says_what_is_lost(void **state)

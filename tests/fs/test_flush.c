@@ -218,6 +218,72 @@ static void gpu_holds_up_no_worker(void **state)
 	inode_put(in);
 }
 
+/* What is written meanwhile has a window of its own: it comes after, for readers and on the shards. */
+static void writes_go_on_while_a_window_is_written(void **state)
+{
+	struct inode *in = file("on");
+
+	(void)state;
+	gpu_hold(true);
+	write_at(in, 0, 2 * MIB, 3);
+	gpu_wait(2);
+	write_at(in, 5000, 3000, 5);
+	reads(in, 0, 5000, 3);
+	reads(in, 5000, 3000, 5);
+	reads(in, 8000, 2 * MIB - 8000, 3);
+	/* One that is full waits for the one before, and takes more. */
+	write_at(in, MIB, MIB, 7);
+	write_at(in, MIB + 100, 100, 9);
+	reads(in, 8000, MIB - 8000, 3);
+	reads(in, MIB, 100, 7);
+	reads(in, MIB + 100, 100, 9);
+	reads(in, MIB + 200, MIB - 200, 7);
+	gpu_hold(false);
+	assert_int_equal(file_sync(in), 0);
+	reads(in, 5000, 3000, 5);
+	inode_put(in);
+	fs_crash(make.fs);
+	up(0);
+	in = file("on");
+	reads(in, 0, 5000, 3);
+	reads(in, 5000, 3000, 5);
+	reads(in, 8000, MIB - 8000, 3);
+	reads(in, MIB, 100, 7);
+	reads(in, MIB + 100, 100, 9);
+	reads(in, MIB + 200, MIB - 200, 7);
+	inode_put(in);
+}
+
+/* A window that could not be written, and the one after it. */
+static void a_failed_window_goes_before_what_came_after(void **state)
+{
+	struct inode *in = file("failed");
+
+	(void)state;
+	gpu_hold(true);
+	write_at(in, 0, MIB, 3);
+	gpu_wait(1);
+	write_at(in, 0, 100000, 5);
+	pthread_mutex_lock(&gpu.lock);
+	gpu.nr_fail = 1;
+	pthread_mutex_unlock(&gpu.lock);
+	gpu_hold(false);
+	/* The first error is told; then both are written. */
+	while (writeback_flush(in, 0, UINT64_MAX))
+		;
+	assert_int_equal(file_sync(in), 0);
+	reads(in, 0, 100000, 5);
+	reads(in, 100000, MIB - 100000, 3);
+	assert_int_equal(file_truncate(in, 50000, false), 0);
+	reads(in, 0, 50000, 5);
+	inode_put(in);
+	fs_make_down(&make);
+	up(0);
+	in = file("failed");
+	reads(in, 0, 50000, 5);
+	inode_put(in);
+}
+
 static atomic_bool synced;
 
 static void *sync_thread(void *arg)
@@ -457,6 +523,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(gpu_holds_up_no_worker, setup, teardown),
+		cmocka_unit_test_setup_teardown(writes_go_on_while_a_window_is_written, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_failed_window_goes_before_what_came_after, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(sync_waits_for_the_gpu, setup, teardown),
 		cmocka_unit_test_setup_teardown(writers_wait_for_their_window, setup, teardown),
 		cmocka_unit_test_setup_teardown(little_is_not_offered, setup, teardown),

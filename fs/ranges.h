@@ -1,0 +1,41 @@
+/* A sorted list of ranges that neither overlap nor touch: which bytes of a window are dirty.
+ * All zero is empty. Threads: the owner's. */
+#ifndef FS_RANGES_H
+#define FS_RANGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct range {
+	uint32_t off, len; /* bytes; len is not 0 */
+};
+
+struct ranges {
+	struct range *at; /* heap */
+	unsigned nr, cap;
+	uint64_t len; /* of all together */
+};
+
+void ranges_fini(struct ranges *r);
+
+/* Room for one range more than there are: the next ranges_add() cannot fail, nor a ranges_cut() in its place. -ENOMEM. */
+int ranges_room(struct ranges *r);
+/* [off, off + len) is in the list. Without ranges_room() before only where it touches or overlaps some range. */
+void ranges_add(struct ranges *r, uint32_t off, uint32_t len);
+
+/* What ranges_cut() would leave, of the list's nr and len. */
+void ranges_cut_size(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr,
+		     uint64_t *len);
+/* [off, end) is not in the list. One range may become two: then there must be room. */
+void ranges_cut(struct ranges *r, uint32_t off, uint32_t end);
+
+/* The first range that ends after @off; nr when there is none. */
+unsigned ranges_find(const struct ranges *r, uint32_t off);
+
+/* Where the last one ends; 0: there is none. */
+static inline uint32_t ranges_end(const struct ranges *r)
+{
+	return r->nr ? r->at[r->nr - 1].off + r->at[r->nr - 1].len : 0;
+}
+
+#endif
