@@ -275,6 +275,25 @@ int commit_wait(struct fs *fs, uint64_t txg)
 	return later_may_not() ? -EAGAIN : wait_for(fs, txg);
 }
 
+int commit_wait_freed(struct fs *fs)
+{
+	struct commit *c = fs->commit;
+	uint64_t mine;
+	int err;
+
+	if (later_may_not())
+		return -EAGAIN;
+	lock_take(&c->lock);
+	c->wanted = MAX(c->wanted, commit_open_txg(fs));
+	mine = c->nr_started + 1;
+	cond_signal(&c->wake);
+	while (c->nr_finished < mine && c->running)
+		cond_wait(&c->done, &c->lock);
+	err = c->nr_finished < mine ? -EIO : c->last_error;
+	lock_release(&c->lock);
+	return err;
+}
+
 static bool numbers_low(struct fs *fs)
 {
 	struct commit *c = fs->commit;
@@ -450,8 +469,7 @@ static void commit_give_back(struct commit *c)
 	if (!l->nr)
 		return;
 	gate_wait(&c->readers);
-	for (unsigned i = 0; i < l->nr; i++)
-		raid_free(c->fs->raid, &l->loc[i]);
+	raid_free_many(c->fs->raid, l->loc, l->nr);
 	l->nr = 0;
 	if (l->cap > 4096) {
 		free(l->loc);
@@ -513,8 +531,11 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 	}
 
 	lock_take(&c->lock);
-	if (!err)
+	if (!err) {
 		c->committed = g.txg;
+		/* Who waits for this need not wait for what is given back. */
+		cond_broadcast(&c->done);
+	}
 	c->stat.nr_commits += !err;
 	c->stat.nr_failed += err != 0;
 	c->stat.last_ns = mono_ns() - begin;

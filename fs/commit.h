@@ -28,6 +28,9 @@ uint64_t commit_open_txg(struct fs *fs);
 
 /* The group @txg and all before it are on disk when this returns 0. -EAGAIN: this thread may not wait (later.h). */
 int commit_wait(struct fs *fs, uint64_t txg);
+/* The space of all that was freed before this call is there again when this returns 0. (commit_wait() returns as soon as
+ * its group is durable, which is before that.) -EAGAIN as there. */
+int commit_wait_freed(struct fs *fs);
 /* Have a commit begin soon. */
 void commit_kick(struct fs *fs);
 bool commit_durable(struct fs *fs, uint64_t txg);

@@ -147,7 +147,7 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 			writeback_relieve(fs, seen);
 			err = 0;
 		} else if (err == -ENOSPC && full++ < ENOSPC_TRIES) {
-			err = commit_wait(fs, commit_open_txg(fs));
+			err = commit_wait_freed(fs);
 		} else if (err == -ENOSPC && full < ROOM_TRIES && write_has_room(fs, len)) {
 			nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 			err = 0;

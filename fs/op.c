@@ -63,7 +63,7 @@ int op_begin_grow(struct op *op, struct fs *fs)
 
 	/* What was freed comes back with a commit, and what was promised takes less once it is written. */
 	for (unsigned i = 0; err == -ENOSPC && i < 2 && !raid_readonly(fs->raid); i++) {
-		if (commit_wait(fs, commit_open_txg(fs)))
+		if (commit_wait_freed(fs))
 			break;
 		err = op_room(fs);
 	}

@@ -513,8 +513,7 @@ static int rewrite_try(struct work *w, struct rewrite *rw)
 		if ((err == -EAGAIN && w->nr_busy++ < BUSY_WAITS) ||
 		    (err == -ENOMEM && memory++ < MEMORY_WAITS))
 			wait_a_little(w->r);
-		else if (err != -ENOSPC || room++ >= ROOM_TRIES ||
-			 commit_wait(fs, commit_open_txg(fs)))
+		else if (err != -ENOSPC || room++ >= ROOM_TRIES || commit_wait_freed(fs))
 			return err;
 	}
 }

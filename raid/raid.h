@@ -136,6 +136,8 @@ int raid_sync(struct raid *r);
 /* Give a stripe's space back. Only after what freed it is durable. Errors are logged, the space then waits for the next
  * raid_reconcile(). */
 void raid_free(struct raid *r, const struct stripe_loc *loc);
+/* The same for many, neighbours on a shard at once. */
+void raid_free_many(struct raid *r, const struct stripe_loc *loc, unsigned nr);
 
 /* At each mount, before the first write: which stripes are live, so that the others' space can be given back now (@apply,
  * needed after an unclean stop and when a shard has come back) and segments deleted later on. Call

@@ -527,13 +527,38 @@ int segment_alloc(struct segments *g, uint32_t nr_blocks, struct chunk_loc *out)
 	}
 }
 
-int segment_free(struct segments *g, uint32_t number, uint32_t block, uint32_t nr_blocks)
+static int span_order(const void *a, const void *b)
+{
+	const struct segment_span *x = a, *y = b;
+
+	return x->block < y->block ? -1 : x->block > y->block;
+}
+
+/* Neighbours become one. Returns how many are left. */
+static unsigned spans_join(struct segment_span *span, unsigned nr)
+{
+	unsigned to = 0;
+
+	for (unsigned i = 1; i < nr; i++) {
+		if (span[to].block + span[to].nr_blocks == span[i].block)
+			span[to].nr_blocks += span[i].nr_blocks;
+		else
+			span[++to] = span[i];
+	}
+	return to + 1;
+}
+
+int segment_free_many(struct segments *g, uint32_t number, struct segment_span *span, unsigned nr)
 {
 	struct seg *dead = NULL;
 	bool doomed = false;
+	uint64_t nr_blocks = 0;
 	struct seg *seg;
 	int err = 0;
 
+	assert(nr);
+	for (unsigned i = 0; i < nr; i++)
+		nr_blocks += span[i].nr_blocks;
 	lock_take(&g->lock);
 	seg = table_find(g, number);
 	if (!seg) {
@@ -554,10 +579,22 @@ int segment_free(struct segments *g, uint32_t number, uint32_t block, uint32_t n
 	/* A doomed one goes as a whole, now or with its last pin. */
 	if (err || doomed)
 		return err;
-	err = g->ops->punch(seg->file, (uint64_t)block * BLOCK_LEN,
-			    (uint64_t)nr_blocks * BLOCK_LEN);
+	if (nr > 1)
+		qsort(span, nr, sizeof(*span), span_order);
+	nr = spans_join(span, nr);
+	for (unsigned i = 0; i < nr; i++) {
+		int failed = g->ops->punch(seg->file, (uint64_t)span[i].block * BLOCK_LEN,
+					   (uint64_t)span[i].nr_blocks * BLOCK_LEN);
+
+		err = err ? err : failed;
+	}
 	unpin(g, seg);
 	return err;
+}
+
+int segment_free(struct segments *g, uint32_t number, uint32_t block, uint32_t nr_blocks)
+{
+	return segment_free_many(g, number, &(struct segment_span){block, nr_blocks}, 1);
 }
 
 /* ---- syncing ---- */

@@ -53,6 +53,13 @@ void segment_dirty(struct segments *g, const struct segment_pin *pin);
  * in use. */
 int segment_free(struct segments *g, uint32_t number, uint32_t block, uint32_t nr_blocks);
 
+/* Blocks of one segment. */
+struct segment_span {
+	uint32_t block, nr_blocks;
+};
+/* The same for many, all of segment @number, none overlapping another: neighbours at once. @span is sorted. */
+int segment_free_many(struct segments *g, uint32_t number, struct segment_span *span, unsigned nr);
+
 /* Syncing. _begin pins the files written since the last one, up to @max; *more says that there
  * are others, for a next pair. The caller syncs each file, then calls _end, which syncs the
  * directory when files were made in it, and drops the pins. One pair at a time. _begin returns

@@ -447,30 +447,86 @@ int raid_write(struct raid *r, const struct stripe_owner *owner, const struct io
 	return err == -EAGAIN ? -EIO : err;
 }
 
-void raid_free(struct raid *r, const struct stripe_loc *loc)
+/* A chunk to be given back. */
+struct freed {
+	uint8_t shard;
+	uint32_t segment;
+	struct segment_span span;
+};
+
+static int freed_order(const void *a, const void *b)
+{
+	const struct freed *x = a, *y = b;
+
+	if (x->shard != y->shard)
+		return x->shard < y->shard ? -1 : 1;
+	return x->segment < y->segment ? -1 : x->segment > y->segment;
+}
+
+/* All of one segment. */
+static void free_spans(struct raid *r, const struct freed *f, struct segment_span *span,
+		       unsigned nr)
+{
+	struct shard *s = &r->shard[f->shard];
+	int err = segment_free_many(s->segments, f->segment, span, nr);
+
+	if (!err)
+		return;
+	log_warn("%s: cannot free %u chunks of segment %08x, one at block %u: %s", s->path, nr,
+		 f->segment, f->span.block, strerror(-err));
+	/* A segment that is not there says nothing about the shard. */
+	if (err != -ENOENT && err != -EINVAL)
+		shard_error(s, err, false, "freeing a chunk");
+}
+
+static unsigned freed_collect(struct raid *r, const struct stripe_loc *loc, struct freed *out)
 {
 	uint32_t blocks = layout_blocks(loc->len, loc->k);
+	unsigned nr = 0;
 
-	if (r->rdonly)
-		return;
 	for (unsigned i = 0; i < (unsigned)loc->k + loc->m; i++) {
 		const struct chunk_loc *c = &loc->chunk[i];
 		struct shard *s = &r->shard[c->shard];
-		int err;
 
 		/* A shard that is away keeps its bytes until a reconciliation with it back. */
 		if (c->shard >= r->geo.nr_shards || !shard_usable(s) || !s->segments)
 			continue;
-		err = segment_free(s->segments, c->segment, c->block, blocks);
-		if (!err)
-			continue;
-		log_warn("%s: cannot free %u blocks at %u of segment %08x: %s", s->path, blocks,
-			 c->block, c->segment, strerror(-err));
-		/* A segment that is not there says nothing about the shard. */
-		if (err != -ENOENT && err != -EINVAL)
-			shard_error(s, err, false, "freeing a chunk");
+		out[nr++] = (struct freed){c->shard, c->segment, {c->block, blocks}};
 	}
+	return nr;
+}
+
+/* So many stripes at a time: memory on the stack. */
+#define FREE_STEP 64u
+
+static void free_step(struct raid *r, const struct stripe_loc *loc, unsigned nr_locs)
+{
+	struct freed f[FREE_STEP * STRIPE_WIDTH_MAX];
+	struct segment_span span[FREE_STEP * STRIPE_WIDTH_MAX];
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < nr_locs; i++)
+		nr += freed_collect(r, &loc[i], f + nr);
+	qsort(f, nr, sizeof(*f), freed_order);
+	for (unsigned i = 0, n; i < nr; i += n) {
+		for (n = 0; i + n < nr && !freed_order(&f[i], &f[i + n]); n++)
+			span[n] = f[i + n].span;
+		free_spans(r, &f[i], span, n);
+	}
+}
+
+void raid_free_many(struct raid *r, const struct stripe_loc *loc, unsigned nr)
+{
+	if (r->rdonly)
+		return;
+	for (unsigned i = 0; i < nr; i += FREE_STEP)
+		free_step(r, loc + i, MIN(nr - i, FREE_STEP));
 	space_stale(r);
+}
+
+void raid_free(struct raid *r, const struct stripe_loc *loc)
+{
+	raid_free_many(r, loc, 1);
 }
 
 /* ---- syncing ---- */

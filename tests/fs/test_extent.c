@@ -54,6 +54,35 @@ static int do_insert(struct op *op, unsigned f, unsigned at, unsigned nr)
 	return err;
 }
 
+/* Parts here and there of two files, those of one of them within a window or two. */
+static int do_parts(struct op *op, unsigned f, unsigned at)
+{
+	unsigned nr = 1 + chance(12), per = make.fs->extent_len / UNIT, skip = 0;
+	struct extent e = {.gen = atomic_fetch_add(&make.fs->next_gen, 1)};
+	struct iovec iov = {(void *)"bundle", 6};
+	struct extent_part part[12];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < nr && at < UNITS; i++) {
+		unsigned len = 1 + chance(3);
+
+		len = MIN(len, per - at % per);
+		part[n++] = (struct extent_part){file[f], at * UNIT, len * UNIT, skip * UNIT};
+		for (unsigned k = 0; k < len; k++)
+			model[f][at + k] = (struct unit){e.gen, (skip + k) * UNIT};
+		skip += len;
+		at += len + chance(4);
+		if (i == nr / 2) {
+			f = (f + 1) % FILES;
+			at = chance(UNITS);
+		}
+	}
+	e.owner = (struct stripe_owner){
+		.ino = 1, .file_off = at * UNIT, .gen = e.gen, .raw_len = skip * UNIT};
+	assert_int_equal(raid_write(make.fs->raid, &e.owner, &iov, 1, &e.loc), 0);
+	return extent_insert_parts(op, &e, part, n);
+}
+
 static int do_share(struct op *op, unsigned f, unsigned at, unsigned nr)
 {
 	unsigned from = chance(FILES), src = chance(UNITS);
@@ -74,7 +103,7 @@ static int do_share(struct op *op, unsigned f, unsigned at, unsigned nr)
 
 static void one_change(void)
 {
-	unsigned f = chance(FILES), at, nr, what = chance(10);
+	unsigned f = chance(FILES), at, nr, what = chance(13);
 	struct op op;
 	int err;
 
@@ -85,6 +114,8 @@ static void one_change(void)
 		err = do_insert(&op, f, at, nr);
 	} else if (what < 7) {
 		err = do_share(&op, f, at, nr);
+	} else if (what < 10) {
+		err = do_parts(&op, f, at);
 	} else {
 		memset(&model[f][at], 0, nr * sizeof(struct unit));
 		err = extent_punch(&op, file[f], at * UNIT, nr * UNIT);
@@ -156,7 +187,7 @@ static void map_matches_a_model(void **state)
 	assert_int_equal(atomic_load(&make.fs->n.nr_extents), 0);
 	assert_int_equal(atomic_load(&make.fs->n.raw_live), 0);
 	assert_int_equal(atomic_load(&make.fs->n.stored_live), 0);
-	assert_int_equal(commit_wait(make.fs, commit_open_txg(make.fs)), 0);
+	assert_int_equal(commit_wait_freed(make.fs), 0);
 	assert_int_equal(raid_space(make.fs->raid, &space), 0);
 	assert_int_equal(space.used, 0);
 }

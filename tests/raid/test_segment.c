@@ -171,6 +171,40 @@ static void full_and_dead_segments_are_deleted(void **state)
 	one_free(&o);
 }
 
+/* Neighbours go at once: fewer steps of the disk than chunks. */
+static void many_are_freed_at_once(void **state)
+{
+	struct one o = one_make(0);
+	struct segment_span span[5];
+	struct chunk_loc c[7];
+	uint64_t before, step;
+
+	(void)state;
+	for (unsigned i = 0; i < 7; i++)
+		c[i] = append(&o, 10 + i, (int)i + 1);
+	before = crash_used(o.disk, 0);
+	step = crash_steps(o.disk);
+	/* 5 and 6 together, 1 to 3 together, in no order. */
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned which = (unsigned[]){6, 2, 1, 5, 3}[i];
+
+		assert_int_equal(c[which].segment, c[0].segment);
+		span[i] = (struct segment_span){c[which].block, 10 + which};
+	}
+	assert_int_equal(segment_free_many(o.g, c[0].segment, span, 5), 0);
+	assert_int_equal(crash_steps(o.disk) - step, 2);
+	assert_int_equal(before - crash_used(o.disk, 0), (11 + 12 + 13 + 15 + 16) * BLOCK_LEN);
+	assert_int_equal(first_byte(&o, &c[0]), 1);
+	assert_int_equal(first_byte(&o, &c[4]), 5);
+	assert_int_equal(segments_used(o.g), (10 + 14) * BLOCK_LEN);
+	/* More than is live: nothing happens. */
+	for (unsigned i = 0; i < 2; i++)
+		span[i] = (struct segment_span){c[i].block, 20};
+	assert_int_equal(segment_free_many(o.g, c[0].segment, span, 2), -EINVAL);
+	assert_int_equal(first_byte(&o, &c[0]), 1);
+	one_free(&o);
+}
+
 static void freed_space_is_given_back(void **state)
 {
 	struct one o = one_make(0);
@@ -472,6 +506,7 @@ int main(void)
 		cmocka_unit_test(no_address_comes_twice),
 		cmocka_unit_test(number_named_by_a_stripe_is_not_reused),
 		cmocka_unit_test(full_and_dead_segments_are_deleted),
+		cmocka_unit_test(many_are_freed_at_once),
 		cmocka_unit_test(freed_space_is_given_back),
 		cmocka_unit_test(pinned_segment_outlives_its_last_chunk),
 		cmocka_unit_test(close_gives_back_what_is_ahead),
