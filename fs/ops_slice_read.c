@@ -22,7 +22,8 @@ struct slice_read {
 	struct slice *slice; /* referenced */
 	uint64_t off;
 	size_t len;
-	uint8_t *buf; /* heap; NULL: none was needed yet */
+	uint8_t *buf; /* NULL: none is needed */
+	bool own;     /* it is heap; else the request's */
 	uint64_t since_ns;
 	atomic_int err; /* of the first part that failed */
 	atomic_uint nr_left;
@@ -37,7 +38,8 @@ static void read_free(struct slice_read *r)
 	ops_took(o, OPS_read, r->since_ns);
 	slice_put(r->slice);
 	inode_put(r->in);
-	free(r->buf);
+	if (r->own)
+		free(r->buf);
 	free(r);
 	atomic_fetch_sub(&o->nr_later, 1);
 }
@@ -139,6 +141,21 @@ static void read_start(struct slice_read *r, void (*run)(struct job *job))
 		worker_post(workers, &r->part[i].job);
 }
 
+/* Where the reply is put together. */
+static int read_buf(struct slice_read *r)
+{
+	size_t room;
+	void *p;
+
+	if (ops_payload(r->req, &p, &room) && room >= r->len) {
+		r->buf = p;
+		return 0;
+	}
+	r->buf = malloc(r->len);
+	r->own = true;
+	return r->buf ? 0 : -ENOMEM;
+}
+
 int ops_slice_read(fuse_req_t req, const struct ops_file *f, size_t len, off_t off)
 {
 	struct fs *fs = f->in->fs;
@@ -157,19 +174,18 @@ int ops_slice_read(fuse_req_t req, const struct ops_file *f, size_t len, off_t o
 	r = calloc(1, sizeof(*r) + nr_parts * sizeof(r->part[0]));
 	if (!r)
 		return -ENOMEM;
-	r->buf = in_place ? NULL : malloc(len);
-	if (!in_place && !r->buf) {
+	r->req = req;
+	r->len = len;
+	if (!in_place && read_buf(r)) {
 		free(r);
 		return -ENOMEM;
 	}
 	r->ops = ops_of(req);
 	atomic_fetch_add(&r->ops->slices.nr_reads, 1);
 	atomic_fetch_add(&r->ops->slices.read_bytes, len);
-	r->req = req;
 	r->in = inode_ref(f->in);
 	r->slice = slice_ref(f->slice);
 	r->off = at;
-	r->len = len;
 	r->nr_parts = nr_parts;
 	r->since_ns = mono_ns();
 	read_start(r, in_place ? place_job : part_job);
