@@ -410,7 +410,7 @@ int ops_slice_readlink(fuse_req_t req, fuse_ino_t ino)
 		return -ESTALE;
 	err = n->kind == SLICE_NODE_LINK ? name_readlink(o->fs, n->ino, target) : -EINVAL;
 	if (!err)
-		strcat(target, n->text);
+		memcpy(target + strlen(target), n->text, strlen(n->text) + 1);
 	slice_node_put(&o->slices.nodes, n);
 	if (err)
 		return err == -ENOENT ? -ESTALE : err;

@@ -105,15 +105,16 @@ static int read_head(struct inode *in, size_t want, uint8_t **buf, size_t *len)
 static int load_head(struct inode *in, uint8_t **buf, struct npy_head *head, const struct why *why)
 {
 	const char *what;
-	size_t len, head_len;
+	size_t len = 0, head_len = 0;
 	int err = read_head(in, HEAD_FIRST, buf, &len);
 
-	head_len = err ? 0 : npy_head_len(*buf, len);
+	if (!err)
+		head_len = npy_head_len(*buf, len);
 	if (head_len > HEAD_MAX)
 		return why_say(why, -EINVAL,
 			       "the head of the .npy file has %zu bytes, %llu is most", head_len,
 			       HEAD_MAX);
-	if (head_len > len && len == HEAD_FIRST)
+	if (!err && head_len > len && len == HEAD_FIRST)
 		err = read_head(in, head_len, buf, &len);
 	if (err)
 		return why_say(why, err, "cannot read the head: %s", strerror(-err));
