@@ -85,6 +85,36 @@ static struct pack_work *work_get(uint8_t **choosing)
 	return (struct pack_work *)(void *)p;
 }
 
+/* What a short extent's plain bytes have to shrink by for a first try with libzstd to be worth it. */
+#define ENOUGH_RATIO 5u
+
+/* Small files are mostly text, and a search over all filters takes several times as long as packing them once: where
+ * what is wanted is reached without one, it is left out. *done: it was. */
+static int encode_enough(struct codec_job *j, bool *done)
+{
+	uint8_t *choosing;
+	/* One tile: the head has no table. */
+	struct packing p = {.j = j, .c = {.filter = {.width = 1}, .matches = 1}, .dst = j->scratch};
+	int err;
+
+	*done = false;
+	if (j->opts->level > CODEC_LEVEL_MIN || j->enough <= CODEC_HEAD_LEN ||
+	    j->raw_len > MIN(j->enough * ENOUGH_RATIO, (size_t)CODEC_TILE_LEN))
+		return 0;
+	if (j->raw_len <= j->enough - CODEC_HEAD_LEN) {
+		pack_finish_plain(j, CODEC_KIND_RAW, CODEC_WHY_SHORT);
+		*done = true;
+		return 0;
+	}
+	p.w = work_get(&choosing);
+	err = p.w ? pack_extent(&p, probe_limit(j->raw_len)) : -ENOMEM;
+	if (err || p.len > MIN(j->enough - CODEC_HEAD_LEN, probe_limit(j->raw_len)))
+		return err;
+	pack_finish(j, &p, CODEC_BY_ZSTD, CODEC_WHY_MATCHES);
+	*done = true;
+	return 0;
+}
+
 static int encode_auto(struct codec_job *j)
 {
 	struct choices c;
@@ -134,6 +164,9 @@ static int encode_zstd(struct codec_job *j)
 
 static int encode(struct codec_job *j)
 {
+	bool done;
+	int err;
+
 	codec_learn(j->file, j->file_off, j->raw, j->raw_len);
 	if (probe_is_fill(j->raw, j->raw_len)) {
 		pack_finish_plain(j, CODEC_KIND_FILL, CODEC_WHY_FILL);
@@ -144,7 +177,10 @@ static int encode(struct codec_job *j)
 				  j->opts->mode == CODEC_NONE ? CODEC_WHY_MODE : CODEC_WHY_SHORT);
 		return 0;
 	}
-	return j->opts->mode == CODEC_ZSTD ? encode_zstd(j) : encode_auto(j);
+	if (j->opts->mode == CODEC_ZSTD)
+		return encode_zstd(j);
+	err = encode_enough(j, &done);
+	return err || done ? err : encode_auto(j);
 }
 
 int codec_encode(struct codec_job *j)

@@ -49,7 +49,7 @@ enum codec_encoder {
 enum codec_why {
 	CODEC_WHY_FILL,	 /* all bytes are equal */
 	CODEC_WHY_MODE,	 /* raw: the mode says so */
-	CODEC_WHY_SHORT, /* raw: too short to gain anything */
+	CODEC_WHY_SHORT, /* raw: too short to gain anything, or a block */
 	CODEC_WHY_DULL, /* raw: the last extents did not shrink, nor, at a glance, would this one */
 	CODEC_WHY_NOISE,   /* raw: a sample does not shrink */
 	CODEC_WHY_GAIN,	   /* raw: encoded, it was less than 3 % shorter */
@@ -96,6 +96,9 @@ struct codec_job {
 	const uint8_t *raw;
 	size_t raw_len;	  /* 1 to CODEC_RAW_MAX */
 	uint8_t *scratch; /* codec_scratch_len(raw_len) bytes */
+	/* Where head and payload together are no longer than this, shorter is no better (they go to whole blocks),
+	 * so nothing more is searched for. 0: always as short as can be. */
+	size_t enough;
 
 	uint8_t head[CODEC_HEAD_MAX]; /* the container: this, ... */
 	size_t head_len;

@@ -332,7 +332,8 @@ static int flush_job(struct flush *f)
 	const struct extent_part *p = &f->part[o->from];
 	int err = 0;
 
-	f->codec = (struct codec_job){.opts = &f->opts, .scratch = f->scratch};
+	f->codec = (struct codec_job){
+		.opts = &f->opts, .scratch = f->scratch, .enough = RAID_LEAST_LEN};
 	if (o->nr > 1) {
 		f->file = NULL;
 		err = bundle_fill(f, o, &f->codec.raw_len);

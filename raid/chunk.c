@@ -44,6 +44,8 @@
 #define VERSION 1
 #define SUM_OFF 16
 
+_Static_assert(RAID_LEAST_LEN == BLOCK_LEN - CHUNK_HEAD_LEN, "a chunk of one block");
+
 static uint64_t head_sum(const uint8_t *buf)
 {
 	uint8_t copy[CHUNK_HEAD_LEN];

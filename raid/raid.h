@@ -92,6 +92,9 @@ struct stripe_loc {
 	struct chunk_loc chunk[STRIPE_WIDTH_MAX]; /* k data in order, then m parity */
 };
 
+/* A stripe of up to so many stored bytes takes one block of each of 1 + parity shards, and no stripe takes less. */
+#define RAID_LEAST_LEN (BLOCK_LEN - 128)
+
 #define STRIPE_LOC_MAX (6 + 9 * STRIPE_WIDTH_MAX) /* encoded bytes */
 size_t stripe_loc_put(const struct stripe_loc *loc, uint8_t buf[STRIPE_LOC_MAX]);
 /* Returns 0 or -EBADMSG (lengths, widths, shard numbers out of range). */

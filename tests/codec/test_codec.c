@@ -116,6 +116,7 @@ static void one_random_extent(struct rng *r, uint8_t *raw_room, struct codec_fil
 	raw = guarded_new(len, rng_below(r, 2) ? GUARD_ABOVE : GUARD_BELOW);
 	j = job_of(&opts, raw.p, len);
 	j.file = file;
+	j.enough = rng_below(r, 2) ? rng_below(r, 9000) : 0;
 	/* In between the extents are alike, so that something is remembered. */
 	for (size_t again = 1 + rng_below(r, file && len < 300000 ? 3 : 1); again; again--) {
 		struct guarded enc;
@@ -362,6 +363,51 @@ static void modes_choose_as_they_say(void **state)
 	}
 	assert_int_equal(why_of(CODEC_AUTO, MAKE_TEXT, 63), CODEC_WHY_SHORT);
 	assert_int_equal(why_of(CODEC_AUTO, MAKE_EQUAL, 1), CODEC_WHY_FILL);
+}
+
+static size_t container_len(enum make_id id, size_t len, size_t enough, enum codec_why *why)
+{
+	static uint8_t raw[20000];
+	struct codec_job j = job_of(&automatic, raw, len);
+	struct rng r = {5};
+	struct guarded enc;
+
+	make_extent(raw, len, id, 0, &r);
+	j.enough = enough;
+	enc = extent_through(&j);
+	guarded_free(&enc);
+	*why = j.why;
+	return j.head_len + j.payload_len;
+}
+
+/* A block is what short extents have to fit in: who reaches that without a search has none, who does not is stored as
+ * short as ever. */
+static void what_is_short_enough_is_not_searched(void **state)
+{
+	static const size_t lens[] = {64, 1000, 3900, 3928, 3929, 4096, 6000, 12000, 19840, 20000};
+	const size_t enough = 3968;
+	enum codec_why why, searched;
+
+	(void)state;
+	for (int id = 0; id < MAKE_NR; id++) {
+		for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+			size_t with = container_len((enum make_id)id, lens[i], enough, &why);
+			size_t without = container_len((enum make_id)id, lens[i], 0, &searched);
+
+			if (with > enough && with != without)
+				fail_msg("%s, %zu bytes: %zu, with a search %zu",
+					 make_kinds[id].name, lens[i], with, without);
+			if (with <= enough && id != MAKE_EQUAL && why == CODEC_WHY_NUMBERS)
+				assert_true(lens[i] + CODEC_HEAD_LEN > enough);
+		}
+	}
+	assert_true(container_len(MAKE_TEXT, 3900, enough, &why) == 3900 + CODEC_HEAD_LEN);
+	assert_int_equal(why, CODEC_WHY_SHORT);
+	assert_true(container_len(MAKE_TEXT, 6000, enough, &why) <= enough);
+	assert_int_equal(why, CODEC_WHY_MATCHES);
+	/* Plain bytes do not shrink enough: the search finds what does. */
+	container_len(MAKE_SOUND16, 12000, enough, &why);
+	assert_int_equal(why, CODEC_WHY_NUMBERS);
 }
 
 static void names_are_there(void **state)
@@ -1372,6 +1418,7 @@ int main(void)
 		cmocka_unit_test(all_levels_work),
 		cmocka_unit_test(higher_levels_are_never_longer),
 		cmocka_unit_test(modes_choose_as_they_say),
+		cmocka_unit_test(what_is_short_enough_is_not_searched),
 		cmocka_unit_test(names_are_there),
 		cmocka_unit_test(raw_extents_are_not_copied),
 		cmocka_unit_test(every_flipped_bit_is_noticed),
