@@ -24,6 +24,9 @@ struct inode {
 	bool attr_dirty;  /* on the commit's list, attr newer than the index; guarded by lock */
 	bool gone; /* nlink 0, its records are deleted or about to be: put none; guarded by lock */
 	uint32_t nr_open; /* guarded by lock */
+	/* The kernel may have pages of it, from which it answers reads without us. Set before a reply that may give it
+	 * some; it lasts as long as the kernel knows the inode. */
+	atomic_bool paged;
 	uint64_t
 		change_txg; /* last transaction group that changed it or its data; guarded by lock */
 	/* NULL before the first flush of an extent; set under lock, then it stays */

@@ -86,10 +86,12 @@ static bool open_accesses(const struct fuse_file_info *fi)
 
 /* The kernel's pages stay right, since it makes all changes, and a file just written is read from them. But such reads
  * do not reach us: where one would move the access time, the opening for reading counts as the access, and the kernel is
- * told before it has its answer. A file opened for both loses its pages instead, as it may never be read. */
+ * told before it has its answer. A file opened for both loses its pages instead, as it may never be read.
+ * Where the kernel has no pages the first read reaches us, and it knows itself that this moved the access time: telling
+ * it would cost a cold reader a system call of ours and a request for attributes for each file. */
 static void fill_open(fuse_req_t req, struct ops_file *f, struct fuse_file_info *fi)
 {
-	bool due = open_accesses(fi) && file_access_due(f->in);
+	bool due = open_accesses(fi) && atomic_load(&f->in->paged) && file_access_due(f->in);
 
 	if (due && (fi->flags & O_ACCMODE) == O_RDONLY) {
 		file_accessed(f->in);

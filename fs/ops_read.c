@@ -125,6 +125,7 @@ int ops_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t off, struct fuse_
 		return ops_stats_read(req, f, len, off);
 	if (f->slice)
 		return ops_slice_read(req, f, len, off);
+	atomic_store_explicit(&f->in->paged, true, memory_order_relaxed);
 	ahead = ahead_of(f, (uint64_t)off, len);
 	/* With O_DIRECT the kernel keeps nothing. */
 	ahead.stream = ahead.stream && !(fi->flags & O_DIRECT);

@@ -28,6 +28,7 @@ int ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t len, off_t
 	(void)ino;
 	if (!in)
 		return -EPERM;
+	atomic_store_explicit(&in->paged, true, memory_order_relaxed);
 	if (ops_kills_privs(fi))
 		err = write_killing_privs(req, in, (uint64_t)off, &iov);
 	else
