@@ -128,6 +128,7 @@ static void raid_delete(struct raid *r)
 
 		if (s->store)
 			r->ops->detach(s->store);
+		nearby_fini(&s->nearby);
 		free(s->super);
 		free(s->path);
 	}
@@ -148,6 +149,8 @@ static struct raid *raid_new(struct discovery *d)
 	r->created = d->create;
 	r->rdonly = d->rdonly;
 	memcpy(r->uuid, d->newest->uuid, RAID_UUID_LEN);
+	for (unsigned i = 0; i < r->geo.nr_shards; i++)
+		nearby_init(&r->shard[i].nearby);
 	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
 		struct shard *s = &r->shard[i];
 		struct discover_path *at = d->of_shard[i] >= 0 ? &d->at[d->of_shard[i]] : NULL;

@@ -20,6 +20,7 @@
 
 #include "conf/base.h"
 #include "conf/lock.h"
+#include "raid/nearby.h"
 #include "raid/raid.h"
 #include "raid/store.h"
 
@@ -39,6 +40,7 @@ struct shard {
 	atomic_uint_fast64_t nr_reads, read_bytes, nr_writes, write_bytes;
 	atomic_uint_fast64_t nr_errors, nr_wrong, nr_repaired;
 	atomic_uint nr_inflight; /* reads under way, for the choice of a copy */
+	struct nearby nearby;	 /* small reads of its segments */
 	char reason[128];	 /* why it failed; guarded by raid->lock */
 	uint64_t error_ns[2];	 /* when its last passing errors were; guarded by raid->lock */
 	struct super *

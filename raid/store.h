@@ -99,6 +99,9 @@ struct store_ops {
 	int (*punch)(struct store_file *f, uint64_t off, uint64_t len);
 	/* Drop what lies at and after @len, also what was allocated there; a shorter file grows by a hole. */
 	int (*truncate)(struct store_file *f, uint64_t len);
+	/* The range will be read soon, through the page cache: a hint that neither fails nor waits for the disk. NULL
+	 * where there is no such thing. */
+	void (*advise)(struct store_file *f, uint64_t off, uint64_t len);
 	/* The next range at or after @off that is not a hole: [*start, *end). -ENXIO: none. */
 	int (*seek_data)(struct store_file *f, uint64_t off, uint64_t *start, uint64_t *end);
 

@@ -487,6 +487,13 @@ int store_dir_truncate(struct store_file *f, uint64_t len)
 	return 0;
 }
 
+void store_dir_advise(struct store_file *f, uint64_t off, uint64_t len)
+{
+	/* Whatever becomes of it, the read that follows tells. */
+	if (store_dir_range_ok(off, len))
+		(void)posix_fadvise(f->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
 /* lseek moves the one position that all threads share, but nobody reads there: transfers carry their own offset. */
 int store_dir_seek_data(struct store_file *f, uint64_t off, uint64_t *start, uint64_t *end)
 {

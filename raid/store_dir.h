@@ -35,7 +35,7 @@ void store_dir_detach(struct store *s);
 	.close = store_dir_close, .rename = store_dir_rename, .unlink = store_dir_unlink,          \
 	.sync_dir = store_dir_sync_dir, .list = store_dir_list, .size = store_dir_size,            \
 	.allocate = store_dir_allocate, .punch = store_dir_punch, .truncate = store_dir_truncate,  \
-	.seek_data = store_dir_seek_data
+	.advise = store_dir_advise, .seek_data = store_dir_seek_data
 
 int store_dir_alive(struct store *s);
 int store_dir_probe(struct store *s);
@@ -54,6 +54,7 @@ int store_dir_size(struct store_file *f, uint64_t *out);
 int store_dir_allocate(struct store_file *f, uint64_t off, uint64_t len);
 int store_dir_punch(struct store_file *f, uint64_t off, uint64_t len);
 int store_dir_truncate(struct store_file *f, uint64_t len);
+void store_dir_advise(struct store_file *f, uint64_t off, uint64_t len);
 int store_dir_seek_data(struct store_file *f, uint64_t off, uint64_t *start, uint64_t *end);
 
 #endif

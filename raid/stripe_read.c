@@ -233,6 +233,18 @@ static void fetch_place(struct rd *rd, struct fetch *f, unsigned n)
 	scratch_put(rd->raid->scratch, f->whole[n]);
 }
 
+/* A small chunk of a reader that comes by here: what lies ahead goes to the page cache in the same trip to the disk. */
+static void fetch_ahead(struct rd *rd, struct fetch *f, unsigned n, struct shard *s,
+			const struct chunk_loc *c)
+{
+	uint32_t from, nr;
+
+	if (rd->raid->ops->advise &&
+	    nearby_step(&s->nearby, c->segment, c->block, rd->blocks, &from, &nr))
+		rd->raid->ops->advise(f->pin[n].file, (uint64_t)from * BLOCK_LEN,
+				      (uint64_t)nr * BLOCK_LEN);
+}
+
 static void fetch_add(struct rd *rd, struct fetch *f, unsigned idx)
 {
 	const struct chunk_loc *c = &rd->loc->chunk[idx];
@@ -261,6 +273,8 @@ static void fetch_add(struct rd *rd, struct fetch *f, unsigned idx)
 		.off = (uint64_t)c->block * BLOCK_LEN,
 	};
 	fetch_whole(rd, f, n);
+	if (!f->whole[n])
+		fetch_ahead(rd, f, n, s, c);
 	f->shard[n] = s;
 	f->idx[n] = idx;
 	f->nr++;
