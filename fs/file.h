@@ -42,6 +42,9 @@ bool file_access_due(struct inode *in);
 
 /* Start bringing [off, off + len) into the cache. */
 void file_readahead(struct inode *in, uint64_t off, uint64_t len);
+/* The same for all of it that does not come with what @off lies in: before a reader who will wait for one after the
+ * other. */
+void file_readahead_rest(struct inode *in, uint64_t off, uint64_t len);
 
 int file_truncate(struct inode *in, uint64_t size, bool drop_privs);
 /* @mode: fallocate(2)'s flags; unknown ones -EOPNOTSUPP. */

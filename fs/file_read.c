@@ -338,6 +338,18 @@ void file_readahead(struct inode *in, uint64_t off, uint64_t len)
 	}
 }
 
+void file_readahead_rest(struct inode *in, uint64_t off, uint64_t len)
+{
+	uint64_t extent_len = in->fs->extent_len;
+	/* Who wants most of an extent gets it in one go, others tile by tile. Tiles begin a few bytes later where the
+	 * first item does: then the end of one is fetched with the next, no worse than without this. */
+	uint64_t unit = len > extent_len / 2 ? extent_len : CODEC_TILE_LEN;
+	uint64_t from = round_down(off, unit) + unit;
+
+	if (len <= extent_len && from < off + len)
+		file_readahead(in, from, off + len - from);
+}
+
 /* ---- data and holes ---- */
 
 /* The end of the data that covers @off, or @off itself when there is a hole; *next: where data begins after it. */

@@ -76,6 +76,8 @@ static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len
 		.since_ns = mono_ns(),
 	};
 	atomic_fetch_add(&j->ops->nr_later, 1);
+	in = j->in;
+	file_readahead_rest(in, off, len);
 	worker_post(in->fs->workers, &j->job);
 	return OPS_LATER;
 }
@@ -83,7 +85,8 @@ static int read_later(fuse_req_t req, struct inode *in, uint64_t off, size_t len
 /* What a read makes it worth to bring in. */
 struct ahead {
 	struct inode *in; /* NULL: nothing; else referenced */
-	uint64_t from, n;
+	struct readahead_ask ask[READAHEAD_ASKS];
+	unsigned nr;
 	bool stream; /* this reader goes on and on, and the kernel keeps what it gets */
 };
 
@@ -93,10 +96,12 @@ static struct ahead ahead_of(struct ops_file *f, uint64_t off, size_t len)
 	uint64_t unit = fs->extent_len;
 	uint64_t window =
 		MIN(AHEAD_EXTENTS * unit, round_down(fs->p.cache_len / AHEAD_CACHE, unit));
-	struct ahead a = {.in = NULL};
+	struct ahead a;
 
+	a.in = NULL;
 	lock_take(&f->lock);
-	if (readahead_step(&f->ahead, off, len, unit, window, &a.from, &a.n))
+	a.nr = readahead_step(&f->ahead, off, len, unit, CODEC_TILE_LEN, window, a.ask);
+	if (a.nr)
 		a.in = inode_ref(f->in);
 	a.stream = f->ahead.run >= STREAM_RUN;
 	lock_release(&f->lock);
@@ -107,7 +112,8 @@ static void ahead_start(struct ahead *a)
 {
 	if (!a->in)
 		return;
-	file_readahead(a->in, a->from, a->n);
+	for (unsigned i = 0; i < a->nr; i++)
+		file_readahead(a->in, a->ask[i].off, a->ask[i].len);
 	inode_put(a->in);
 }
 
