@@ -255,8 +255,8 @@ class Rows(Part):
         "every 7th, 16 KiB": Metric("rows/s"), "backward, 16 KiB": Metric("rows/s")}
     about = (
         "Rows of float32 arrays, of memory-mapped .npy files or by zarr's indexing, by one process. Before each figure",
-        "mounted anew and caches dropped; then at most an eighth of the rows is read, none twice. What the kernel or",
-        "the system reads beyond a row may serve a later one.",
+        "mounted anew and caches dropped. random: one row out of each MiB, in random order, so that what the kernel or",
+        "the system reads beyond a row serves no other; the others: at most an eighth of the rows, in their order.",
     )
 
     def prepare(self, scratch):
@@ -270,7 +270,9 @@ class Rows(Part):
             way, width = what.split(", ")
             nr = len(self.arrays[width])
             some = max(4, nr // 8)
-            yield what, width, {"random": np.random.default_rng(nr).permutation(nr)[:some],
+            rng, a_mib = np.random.default_rng(nr), load.MIB // (4 * self.WIDTHS[width])
+            firsts = rng.permutation(nr // a_mib) * a_mib
+            yield what, width, {"random": firsts + rng.integers(0, a_mib, firsts.size),
                                 "every 7th": np.arange(0, nr, 7)[:some],
                                 "backward": np.arange(nr - 1, -1, -1)[:some]}[way]
 
