@@ -16,7 +16,7 @@
 /* The one piece of state that hangs off a file: a process has one stderr. */
 static atomic_int log_level = LOG_LEVEL_NOTE;
 static atomic_bool log_syslog;
-static struct lock ring_lock = {PTHREAD_MUTEX_INITIALIZER};
+static struct lock ring_lock = LOCK_STATIC("ring_lock");
 static char ring[RING_LINES][LINE_LEN]; /* guarded by ring_lock */
 static unsigned ring_next;		/* guarded by ring_lock; lines ever written */
 

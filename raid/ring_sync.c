@@ -38,8 +38,8 @@ static struct ring_pool {
 	unsigned nr_waiting; /* I/Os that nobody has claimed */
 	bool stop;
 } ring_pool = {
-	.life = {PTHREAD_MUTEX_INITIALIZER},
-	.lock = {PTHREAD_MUTEX_INITIALIZER},
+	.life = LOCK_STATIC("life"),
+	.lock = LOCK_STATIC("lock"),
 	.work = {PTHREAD_COND_INITIALIZER},
 	.tail = &ring_pool.head,
 };

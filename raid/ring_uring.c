@@ -41,7 +41,7 @@ static struct ring_engine {
 	pthread_once_t once;
 	pthread_key_t key; /* each thread's ring */
 	bool has_key;
-} ring_engine = {.lock = {PTHREAD_MUTEX_INITIALIZER}, .once = PTHREAD_ONCE_INIT};
+} ring_engine = {.lock = LOCK_STATIC("lock"), .once = PTHREAD_ONCE_INIT};
 
 /* A transfer in flight. */
 struct ring_slot {

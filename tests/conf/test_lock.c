@@ -170,6 +170,86 @@ static void waits_end_at_their_deadline(void **state)
 	shared_fini(&s);
 }
 
+static struct lock static_lock = LOCK_STATIC("static_lock");
+
+static void *take_static(void *arg)
+{
+	(void)arg;
+	lock_take(&static_lock);
+	lock_release(&static_lock);
+	return NULL;
+}
+
+static void *read_shared(void *arg)
+{
+	struct shared *s = arg;
+
+	rwlock_read(&s->rw);
+	rwlock_release(&s->rw);
+	return NULL;
+}
+
+static void *lock_shared(void *arg)
+{
+	struct shared *s = arg;
+
+	lock_take(&s->lock);
+	lock_release(&s->lock);
+	return NULL;
+}
+
+static struct lock_stat stat_of(const char *name)
+{
+	struct lock_stat all[16];
+	unsigned nr = lock_worst(all, ARRAY_LEN(all));
+
+	for (unsigned i = 1; i < nr; i++)
+		assert_true(all[i - 1].waited_ns >= all[i].waited_ns);
+	for (unsigned i = 0; i < nr; i++)
+		if (!strcmp(all[i].name, name))
+			return all[i];
+	return (struct lock_stat){.nr_waits = 0};
+}
+
+static void waits_are_counted_by_class(void **state)
+{
+	static const char *const name[] = {"conf/test_lock static_lock", "conf/test_lock lock",
+					   "conf/test_lock rw"};
+	static void *(*const run[])(void *) = {take_static, lock_shared, read_shared};
+	struct lock_stat before[3], one;
+	pthread_t thread[3];
+	struct shared s;
+
+	(void)state;
+	shared_init(&s);
+	for (unsigned i = 0; i < 3; i++)
+		before[i] = stat_of(name[i]);
+	/* Nobody waits here. */
+	lock_take(&s.lock);
+	lock_release(&s.lock);
+	lock_take(&static_lock);
+	lock_take(&s.lock);
+	rwlock_write(&s.rw);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(stat_of(name[i]).nr_waits, before[i].nr_waits);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, run[i], &s), 0);
+	usleep(100000);
+	rwlock_release(&s.rw);
+	lock_release(&s.lock);
+	lock_release(&static_lock);
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		one = stat_of(name[i]);
+		assert_int_equal(one.nr_waits, before[i].nr_waits + 1);
+		assert_true(one.waited_ns - before[i].waited_ns > 1000000);
+		assert_true(one.max_ns > 1000000 && one.max_ns <= one.waited_ns);
+	}
+	assert_int_equal(lock_worst(&one, 1), 1);
+	shared_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +257,7 @@ int main(void)
 		cmocka_unit_test(readers_share),
 		cmocka_unit_test(waits_end_when_told),
 		cmocka_unit_test(waits_end_at_their_deadline),
+		cmocka_unit_test(waits_are_counted_by_class),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
