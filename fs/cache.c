@@ -479,6 +479,25 @@ void cache_put(struct cache *c, struct cache_entry *e)
 	part_unlock(p);
 }
 
+void cache_put_used(struct cache *c, struct cache_entry *e, uint32_t from, uint32_t to)
+{
+	struct part *p = cache_part(c, e->gen);
+
+	part_lock(p);
+	part_use(p, e, from, to);
+	part_unpin(p, e);
+	part_unlock(p);
+}
+
+void cache_put_ahead(struct cache *c, struct cache_entry *e)
+{
+	struct part *p = cache_part(c, e->gen);
+
+	part_lock(p);
+	part_unpin_ahead(p, e);
+	part_unlock(p);
+}
+
 void cache_put_spent(struct cache *c, struct cache_entry *e)
 {
 	struct part *p = cache_part(c, e->gen);
@@ -518,6 +537,9 @@ void cache_stat_get(struct cache *c, struct cache_stat *out)
 		out->nr_evicted += p->nr_evicted;
 		out->nr_tiles += p->nr_tiles;
 		out->decoded_bytes += p->decoded_bytes;
+		out->nr_ghost_hits += p->order.nr_ghost_hits;
+		out->main_len += p->order.main.len;
+		out->main_nr += p->order.main.nr;
 		part_unlock(p);
 		out->len += arena_len(p->arena);
 		out->used += arena_used(p->arena);

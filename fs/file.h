@@ -13,10 +13,13 @@ struct file_read {
 	struct iovec iov[FILE_PIECES];
 	unsigned nr;
 	size_t len;
-	void *pin[FILE_PIECES]; /* cache entries */
-	bool ends[FILE_PIECES]; /* the piece of this entry reaches its end */
+	void *pin[FILE_PIECES];			     /* cache entries */
+	uint32_t from[FILE_PIECES], to[FILE_PIECES]; /* the raw bytes that are used of each */
+	bool ends[FILE_PIECES];			     /* the piece of this entry reaches its end */
 	unsigned nr_pins;
 	bool stream;	  /* the caller's to set: a sequential reader, through with what ends */
+	bool ahead;	  /* the caller's to set: for a reader that may still come */
+	bool unused;	  /* it failed */
 	uint8_t *scratch; /* heap */
 };
 

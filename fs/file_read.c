@@ -199,12 +199,14 @@ static int fetch_stored(struct fs *fs, const struct piece *p, bool memory_only, 
 		if (copy) {
 			len = MIN(len, end - at);
 			memcpy(out->scratch + p->at + (at - p->skip), from, len);
-			cache_put(fs->cache, e);
+			cache_put_used(fs->cache, e, at, at + len);
 			continue;
 		}
 		out->ends[out->nr_pins] = len <= end - at;
-		out->pin[out->nr_pins++] = e;
 		len = MIN(len, end - at);
+		out->from[out->nr_pins] = at;
+		out->to[out->nr_pins] = at + len;
+		out->pin[out->nr_pins++] = e;
 		out->iov[out->nr++] = (struct iovec){(void *)from, len};
 	}
 	return 0;
@@ -258,6 +260,8 @@ static int read_range(struct inode *in, const struct window *upto, uint64_t off,
 		err = fetch(fs, &g, memory_only);
 	gate_leave(commit_gate(fs), phase);
 	free(g.piece);
+	/* Who gets nothing has used nothing, and will most likely ask again. */
+	out->unused = err != 0;
 	if (err)
 		file_read_done(fs, out);
 	return err;
@@ -285,10 +289,14 @@ int file_read(struct inode *in, uint64_t off, size_t len, bool memory_only, stru
 void file_read_done(struct fs *fs, struct file_read *r)
 {
 	for (unsigned i = 0; i < r->nr_pins; i++) {
-		if (r->stream && r->ends[i])
+		if (r->unused)
+			cache_put(fs->cache, r->pin[i]);
+		else if (r->ahead)
+			cache_put_ahead(fs->cache, r->pin[i]);
+		else if (r->stream && r->ends[i])
 			cache_put_spent(fs->cache, r->pin[i]);
 		else
-			cache_put(fs->cache, r->pin[i]);
+			cache_put_used(fs->cache, r->pin[i], r->from[i], r->to[i]);
 	}
 	free(r->scratch);
 	*r = (struct file_read){.nr = 0};
@@ -310,8 +318,10 @@ static void ahead_job(struct job *job)
 	struct file_read r;
 
 	/* An error will show when somebody reads. */
-	if (!file_peek(a->in, a->off, a->len, &r))
+	if (!file_peek(a->in, a->off, a->len, &r)) {
+		r.ahead = true;
 		file_read_done(fs, &r);
+	}
 	inode_put(a->in);
 	free(a);
 }

@@ -1,4 +1,4 @@
-/* The table of a part, its LRU list and its arena. */
+/* The table of a part, its order and its arena. */
 #include "fs/part.h"
 
 #include <assert.h>
@@ -24,14 +24,14 @@ static struct cache_entry **part_bucket(struct part *p, uint64_t gen)
 #ifdef MATFS_DEBUG
 static void entry_check(const struct cache_entry *e)
 {
-	bool listed = e->newer != NULL;
+	bool ordered = e->order.where != ORDER_OUT;
 
 	assert(e->hashed && e->bytes && e->from < e->to && !e->err);
 	assert(e->state == ENTRY_LOADING || e->state == ENTRY_READY);
 	assert(e->state != ENTRY_LOADING || e->nr_pins);
-	assert(listed == !e->nr_pins);
-	assert(!listed || !e->own);
-	assert(!e->recent || listed);
+	assert(ordered == !e->own && e->order.held == (e->nr_pins != 0));
+	assert(!e->own || e->nr_pins);
+	assert(!e->recent || (ordered && !e->nr_pins));
 	assert(e->kind != ENTRY_STORED || e->state != ENTRY_READY || e->absent);
 	/* Each byte is here once as an entry of its size: no two threads made the same. */
 	for (const struct cache_entry *o = e->hash_next; o; o = o->hash_next)
@@ -41,21 +41,18 @@ static void entry_check(const struct cache_entry *e)
 
 static void part_check(struct part *p) REQUIRES(p->lock)
 {
-	uint64_t nr = 0, nr_listed = 0;
+	uint64_t nr = 0, nr_ordered = 0;
 
 	for (unsigned i = 0; i < PART_BUCKETS; i++) {
 		for (const struct cache_entry *e = p->bucket[i]; e; e = e->hash_next) {
 			entry_check(e);
-			nr_listed += e->newer != NULL;
+			nr_ordered += !e->own;
 			nr++;
 		}
 	}
 	assert(nr == p->nr);
-	for (const struct cache_entry *e = p->lru.newer; e != &p->lru; e = e->newer) {
-		assert(e->newer->older == e && nr_listed);
-		nr_listed--;
-	}
-	assert(!nr_listed);
+	assert(nr_ordered == p->order.small.nr + p->order.main.nr);
+	order_check(&p->order);
 }
 #else
 static void part_check(struct part *p) REQUIRES(p->lock)
@@ -102,32 +99,6 @@ static void recent_del(struct cache_entry *e)
 	e->recent = NULL;
 }
 
-static void lru_del(struct cache_entry *e)
-{
-	recent_del(e);
-	if (!e->newer)
-		return;
-	e->newer->older = e->older;
-	e->older->newer = e->newer;
-	e->newer = e->older = NULL;
-}
-
-static void lru_add(struct part *p, struct cache_entry *e)
-{
-	e->older = p->lru.older;
-	e->newer = &p->lru;
-	e->older->newer = e;
-	p->lru.older = e;
-}
-
-static void lru_add_oldest(struct part *p, struct cache_entry *e)
-{
-	e->older = &p->lru;
-	e->newer = p->lru.newer;
-	e->newer->older = e;
-	p->lru.newer = e;
-}
-
 /* Stored bytes that, with the tiles decoded from them, take more memory than all of the extent would. In a cache that is
  * full this memory is better used for tiles: reading 256 MiB at random, of bytes that shrink by 13 %, never got beyond
  * 30 % hits in a cache of 300 MiB while stored bytes aged as all else; so it finds all but the first of each tile. */
@@ -140,18 +111,21 @@ static bool entry_is_bulky(const struct cache_entry *e)
 	return arena_piece_len(e->len) + (size_t)(e->info.nr_tiles - nr) * CODEC_TILE_LEN > e->to;
 }
 
-static void lru_enter(struct part *p, struct cache_entry *e)
+static struct cache_entry *entry_of(struct order_item *i)
+{
+	return container_of(i, struct cache_entry, order);
+}
+
+/* The last pin of what is in the order is gone. */
+static void order_enter(struct part *p, struct cache_entry *e)
 {
 	struct cache_entry *old;
 
-	lru_add(p, e);
 	if (!entry_is_bulky(e))
 		return;
 	old = recent_add(&p->bulky, e);
-	if (!old)
-		return;
-	lru_del(old);
-	lru_add_oldest(p, old);
+	if (old)
+		order_first(&p->order, &old->order);
 }
 
 /* ---- entries ---- */
@@ -162,6 +136,8 @@ static void entry_unhash(struct part *p, struct cache_entry *e)
 
 	if (!e->hashed)
 		return;
+	recent_del(e);
+	order_del(&p->order, &e->order);
 	while (*slot != e)
 		slot = &(*slot)->hash_next;
 	*slot = e->hash_next;
@@ -181,18 +157,17 @@ static void entry_free(struct part *p, struct cache_entry *e)
 /* Out of everything, and no more; nobody has it pinned. */
 static void entry_drop(struct part *p, struct cache_entry *e)
 {
-	lru_del(e);
 	entry_unhash(p, e);
 	entry_free(p, e);
 }
 
-static bool evict_oldest(struct part *p)
+static bool evict(struct part *p)
 {
-	struct cache_entry *e = p->lru.newer;
+	struct order_item *i = order_next(&p->order);
 
-	if (e == &p->lru)
+	if (!i)
 		return false;
-	entry_drop(p, e);
+	entry_drop(p, entry_of(i));
 	p->nr_evicted++;
 	return true;
 }
@@ -201,11 +176,14 @@ int part_init(struct part *p, uint64_t len)
 {
 	int err = arena_new(len, false, &p->arena);
 
-	if (err)
+	if (!err)
+		err = order_init(&p->order, len);
+	if (err) {
+		arena_free(p->arena);
 		return err;
+	}
 	lock_init(&p->lock);
 	cond_init(&p->loaded);
-	p->lru.newer = p->lru.older = &p->lru;
 	p->spent.nr = SPENT_KEPT;
 	p->bulky.nr = BULKY_KEPT;
 	return 0;
@@ -213,11 +191,22 @@ int part_init(struct part *p, uint64_t len)
 
 void part_fini(struct part *p)
 {
-	while (p->lru.newer != &p->lru)
-		entry_drop(p, p->lru.newer);
+	struct order_item *i;
+
+	while ((i = order_next(&p->order)))
+		entry_drop(p, entry_of(i));
+	order_fini(&p->order);
 	arena_free(p->arena);
 	cond_fini(&p->loaded);
 	lock_fini(&p->lock);
+}
+
+/* All of an extent has a key of its own: generations are far from 2^40. */
+static uint64_t entry_key(const struct cache_entry *e)
+{
+	uint64_t first = e->from / CODEC_TILE_LEN, last = (e->to - 1) / CODEC_TILE_LEN;
+
+	return e->gen << 24 | (uint64_t)e->kind << 16 | first << 8 | last;
 }
 
 struct cache_entry *part_add(struct part *p, uint64_t gen, enum entry_kind kind, uint32_t from,
@@ -227,11 +216,16 @@ struct cache_entry *part_add(struct part *p, uint64_t gen, enum entry_kind kind,
 
 	if (!e)
 		return NULL;
-	*e = (struct cache_entry){
-		.gen = gen, .kind = kind, .from = from, .to = to, .len = len, .nr_pins = 1};
+	*e = (struct cache_entry){.gen = gen,
+				  .kind = kind,
+				  .from = from,
+				  .to = to,
+				  .len = len,
+				  .nr_pins = 1,
+				  .order = {.held = true}};
 	/* The longest extents are longer than any piece when they are stored raw. */
 	while (len <= ARENA_PIECE_MAX && !(e->bytes = arena_take(p->arena, len)))
-		if (!evict_oldest(p))
+		if (!evict(p))
 			break;
 	if (!e->bytes) {
 		e->own = true;
@@ -245,13 +239,16 @@ struct cache_entry *part_add(struct part *p, uint64_t gen, enum entry_kind kind,
 	*part_bucket(p, gen) = e;
 	e->hashed = true;
 	p->nr++;
+	if (!e->own)
+		order_add(&p->order, &e->order, entry_key(e), (uint32_t)arena_piece_len(len));
 	return e;
 }
 
 void part_pin(struct part *p, struct cache_entry *e)
 {
 	(void)p;
-	lru_del(e);
+	recent_del(e);
+	e->order.held = true;
 	e->nr_pins++;
 }
 
@@ -259,8 +256,9 @@ void part_unpin(struct part *p, struct cache_entry *e)
 {
 	if (--e->nr_pins)
 		return;
+	e->order.held = false;
 	if (e->hashed && !e->own) {
-		lru_enter(p, e);
+		order_enter(p, e);
 		return;
 	}
 	entry_unhash(p, e);
@@ -270,12 +268,27 @@ void part_unpin(struct part *p, struct cache_entry *e)
 void part_unpin_spent(struct part *p, struct cache_entry *e)
 {
 	struct cache_entry *old = NULL;
+	bool last = e->nr_pins == 1 && e->hashed && !e->own;
 
-	if (e->nr_pins == 1 && e->hashed && !e->own)
-		old = recent_add(&p->spent, e);
 	part_unpin(p, e);
-	if (old)
-		entry_drop(p, old);
+	if (last && order_cold(&e->order))
+		old = recent_add(&p->spent, e);
+	if (!old)
+		return;
+	order_note(&p->order, &old->order);
+	entry_drop(p, old);
+}
+
+void part_unpin_ahead(struct part *p, struct cache_entry *e)
+{
+	order_ahead(&p->order, &e->order);
+	part_unpin(p, e);
+}
+
+void part_use(struct part *p, struct cache_entry *e, uint32_t from, uint32_t to)
+{
+	(void)p;
+	order_use(&e->order, from, to);
 }
 
 void part_hide(struct part *p, struct cache_entry *e)
@@ -314,6 +327,9 @@ int part_join(struct part *p, struct cache_entry *e)
 	int err;
 
 	part_pin(p, e);
+	/* Others are used when they are put. */
+	if (e->kind != ENTRY_BYTES)
+		order_warm(&e->order);
 	while (e->state == ENTRY_LOADING) {
 		part_check(p);
 		cond_wait(&p->loaded, &p->lock);
@@ -331,14 +347,17 @@ void part_tile_made(struct part *p, struct cache_entry *stored, unsigned idx)
 		entry_unhash(p, stored);
 }
 
-void part_drop_others(struct part *p, const struct cache_entry *all)
+void part_drop_others(struct part *p, struct cache_entry *all)
 {
 	struct cache_entry *next;
 
 	for (struct cache_entry *e = *part_bucket(p, all->gen); e; e = next) {
 		next = e->hash_next;
-		if (e->gen == all->gen && e != all && !e->nr_pins)
-			entry_drop(p, e);
+		if (e->gen != all->gen || e == all || e->nr_pins)
+			continue;
+		if (e->kind == ENTRY_BYTES)
+			order_follow(&p->order, &all->order, &e->order);
+		entry_drop(p, e);
 	}
 }
 

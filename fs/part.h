@@ -1,6 +1,6 @@
 /* A part of the cache: its entries, who has them pinned, and which go first.
  *
- * An entry is one of three kinds, each in the LRU list in its own right:
+ * An entry is one of three kinds, each in the order of its own right (fs/order.h):
  *
  *   BYTES    raw bytes of an extent: all of them, or one tile's
  *   HEAD     the head of its container, by which a tile's stored bytes are found and read without the others
@@ -10,14 +10,13 @@
  *   state    holds                                                    moved on by
  *   LOADING  in the table, pinned; one thread makes its bytes,        part_loaded(), by that thread
  *            without the lock; others wait
- *   READY    bytes are right; in the LRU list while it is in the      -
- *            table and unpinned; out of the table it goes with its
+ *   READY    bytes are right; out of the table it goes with its       -
  *            last pin
  *   FAILED   out of the table; who waited finds the error, the last   -
  *            of them frees it
  *
  * What the arena has no room for even after evicting all that is unpinned gets memory of its own and is not kept:
- * readers never fail for want of cache.
+ * readers never fail for want of cache. All else that is in the table is in the order.
  *
  * All is guarded by the part's lock, but what an entry's bytes are: while it is LOADING they are its loader's, and info
  * with them; while it is READY they do not change. */
@@ -29,6 +28,7 @@
 
 #include "codec/codec.h"
 #include "conf/lock.h"
+#include "fs/order.h"
 
 #define PART_BUCKETS_LOG 10
 #define PART_BUCKETS	 (1u << PART_BUCKETS_LOG)
@@ -63,10 +63,10 @@ struct cache_entry {
 	bool hashed;
 	struct recent *recent; /* it is in there */
 	struct cache_entry *hash_next;
-	struct cache_entry *newer, *older; /* in the LRU list */
+	struct order_item order; /* held: it is pinned */
 };
 
-/* The last few entries of a kind, all in the LRU list; it is over with those that others have followed. */
+/* The last few entries of a kind, all in the order and unpinned; it is over with those that others have followed. */
 struct recent {
 	struct cache_entry *entry[PART_RECENT_MAX]; /* NULL: none */
 	unsigned nr, next;
@@ -77,9 +77,9 @@ struct part {
 	struct cond loaded;
 	struct arena *arena;
 	struct cache_entry *bucket[PART_BUCKETS]; /* all entries of an extent are in one */
-	struct cache_entry lru; /* a ring: lru.newer is the oldest, lru.older the newest */
-	struct recent spent;	/* then they go */
-	struct recent bulky;	/* then they are older than all else */
+	struct order order;
+	struct recent spent; /* then they go */
+	struct recent bulky; /* then they are the next to go */
 	uint64_t nr, nr_hits, nr_misses, nr_evicted, nr_tiles, decoded_bytes;
 };
 
@@ -110,14 +110,18 @@ void part_pin(struct part *p, struct cache_entry *e) REQUIRES(p->lock);
 /* Pin @e, and wait until it is READY: 0; or until it has failed: the error, and no pin. */
 int part_join(struct part *p, struct cache_entry *e) REQUIRES(p->lock);
 void part_unpin(struct part *p, struct cache_entry *e) REQUIRES(p->lock);
-/* The same, when it will hardly be wanted again. */
+/* The raw bytes [@from, @to) of @e, which is pinned, were used. */
+void part_use(struct part *p, struct cache_entry *e, uint32_t from, uint32_t to) REQUIRES(p->lock);
+/* Unpin @e, which was brought in for a reader that may still come. */
+void part_unpin_ahead(struct part *p, struct cache_entry *e) REQUIRES(p->lock);
+/* Unpin @e, when it will hardly be wanted again, unless it has been wanted again. */
 void part_unpin_spent(struct part *p, struct cache_entry *e) REQUIRES(p->lock);
 
 /* @e is pinned: nobody else finds it from now on, and it goes with its last pin. */
 void part_hide(struct part *p, struct cache_entry *e) REQUIRES(p->lock);
 /* Tile @idx was decoded from @stored, which is pinned. */
 void part_tile_made(struct part *p, struct cache_entry *stored, unsigned idx) REQUIRES(p->lock);
-/* All of the extent is in @all: what else there is of it, unpinned, goes. */
-void part_drop_others(struct part *p, const struct cache_entry *all) REQUIRES(p->lock);
+/* All of the extent is in @all: what else there is of it, unpinned, goes; it was wanted as much as they. */
+void part_drop_others(struct part *p, struct cache_entry *all) REQUIRES(p->lock);
 
 #endif

@@ -14,7 +14,8 @@
 #include "fs/recompress.h"
 #include "fs/writeback.h"
 
-#define LOG_LEN (32 * KIB)
+#define LOG_LEN	    (32 * KIB)
+#define LOCKS_SHOWN 8
 
 static void stats_program(struct report *r, const struct ops *o)
 {
@@ -237,6 +238,11 @@ static void stats_later(struct report *r, const struct ops *o)
 	report_group_end(r);
 }
 
+static double share(uint64_t part, uint64_t all)
+{
+	return all ? (double)part / (double)all : 0;
+}
+
 static void stats_cache(struct report *r, struct fs *fs)
 {
 	struct cache_stat st;
@@ -248,7 +254,11 @@ static void stats_cache(struct report *r, struct fs *fs)
 	report_number(r, "entries", REPORT_COUNT, st.nr_entries);
 	report_number(r, "hits", REPORT_COUNT, st.nr_hits);
 	report_number(r, "misses", REPORT_COUNT, st.nr_misses);
+	report_ratio(r, "hit_ratio", share(st.nr_hits, st.nr_hits + st.nr_misses));
 	report_number(r, "evicted", REPORT_COUNT, st.nr_evicted);
+	report_number(r, "ghost_hits", REPORT_COUNT, st.nr_ghost_hits);
+	report_number(r, "main_entries", REPORT_COUNT, st.main_nr);
+	report_number(r, "main", REPORT_BYTES, st.main_len);
 	report_number(r, "tiles", REPORT_COUNT, st.nr_tiles);
 	report_number(r, "decoded", REPORT_BYTES, st.decoded_bytes);
 	report_group_end(r);
@@ -301,6 +311,23 @@ static void stats_workers(struct report *r, const struct fs *fs)
 		report_number(r, "queue_max", REPORT_COUNT, st.queue_max);
 		report_number(r, "delay_p50", REPORT_NS, st.delay_p50_ns);
 		report_number(r, "delay_p99", REPORT_NS, st.delay_p99_ns);
+	}
+	report_table_end(r);
+}
+
+/* The locks that were waited for longest. */
+static void stats_locks(struct report *r)
+{
+	struct lock_stat worst[LOCKS_SHOWN];
+	unsigned nr = lock_worst(worst, ARRAY_LEN(worst));
+
+	report_table(r, "locks", false);
+	for (unsigned i = 0; i < nr; i++) {
+		report_row(r, NULL);
+		report_text(r, "lock", worst[i].name);
+		report_number(r, "waits", REPORT_COUNT, worst[i].nr_waits);
+		report_number(r, "waited", REPORT_NS, worst[i].waited_ns);
+		report_number(r, "max", REPORT_NS, worst[i].max_ns);
 	}
 	report_table_end(r);
 }
@@ -364,6 +391,7 @@ int stats_make(struct ops *o, enum report_form form, char **out, size_t *len)
 	stats_slices(r, o);
 	stats_log(r, o->fs, &st);
 	stats_workers(r, o->fs);
+	stats_locks(r);
 	stats_memory(r, o->fs);
 	log_recent(log, LOG_LEN);
 	report_lines(r, "messages", log);

@@ -175,12 +175,21 @@ static int read_range(const struct extent *x, unsigned i, uint32_t from, uint32_
 		if (spent)
 			cache_put_spent(make.fs->cache, e);
 		else
-			cache_put(make.fs->cache, e);
+			cache_put_used(make.fs->cache, e, from, from + len);
 		if (err)
 			return err;
 		from += len;
 	}
 	return 0;
+}
+
+/* Read all of @i as the program that wants it does. */
+static void use_all(unsigned i)
+{
+	struct cache_entry *e;
+
+	assert_int_equal(get_all(&extent[i], false, &e), 0);
+	cache_put_used(make.fs->cache, e, 0, MIB);
 }
 
 static int read_one(unsigned i, uint32_t from, uint32_t to)
@@ -355,19 +364,69 @@ static void tiles_are_pinned_beyond_the_arena(void **state)
 
 static void oldest_goes_first(void **state)
 {
-	struct cache_entry *e;
-
 	(void)state;
 	for (unsigned i = 0; i < NR_NUMBERS; i++) {
-		assert_int_equal(get_all(&extent[i], false, &e), 0);
-		cache_put(make.fs->cache, e);
+		use_all(i);
 		/* Kept young. */
-		assert_int_equal(get_all(&extent[0], true, &e), 0);
-		cache_put(make.fs->cache, e);
+		use_all(0);
 	}
 	assert_true(cache_has(make.fs->cache, extent[0].gen));
 	assert_true(cache_has(make.fs->cache, extent[NR_NUMBERS - 1].gen));
 	assert_false(cache_has(make.fs->cache, extent[1].gen));
+}
+
+/* 12 of the cache's 32 are hot; passes go over the 36 others. */
+static void a_pass_leaves_the_hot_set(void **state)
+{
+	struct cache_stat a, b;
+
+	(void)state;
+	for (unsigned i = 0; i < 24; i++)
+		use_all(i % 12);
+	for (unsigned n = 0; n < 3; n++) {
+		for (unsigned i = 12; i < NR_NUMBERS; i++) {
+			/* In steps, as requests come: whole, by a stream, and for a reader to come. */
+			for (uint32_t at = 0; at < MIB; at += 2 * TILE) {
+				struct cache_entry *e;
+
+				assert_int_equal(cache_get(make.fs, &extent[i], at, MIB, false, &e),
+						 0);
+				if (n == 0)
+					cache_put_used(make.fs->cache, e, at, at + 2 * TILE);
+				else if (n == 1)
+					cache_put_spent(make.fs->cache, e);
+				else
+					cache_put_ahead(make.fs->cache, e);
+			}
+		}
+		a = stat_now();
+		for (unsigned i = 0; i < 12; i++)
+			use_all(i);
+		b = stat_now();
+		assert_int_equal(b.nr_hits - a.nr_hits, 12);
+	}
+	assert_true(b.main_nr >= 12);
+	/* Nor does a stream over the hot ones themselves. */
+	for (unsigned i = 0; i < 12; i++)
+		assert_int_equal(read_range(&extent[i], i, 0, MIB, true, true), 0);
+	for (unsigned i = 0; i < 12; i++)
+		assert_true(cache_has(make.fs->cache, extent[i].gen));
+}
+
+/* Tiles that are wanted again and again; then all of the extent takes their place, and stays as they would. */
+static void all_of_it_is_wanted_as_its_tiles_were(void **state)
+{
+	struct cache_entry *e;
+
+	(void)state;
+	for (unsigned n = 0; n < 2; n++) {
+		assert_int_equal(cache_get(make.fs, &extent[0], 0, 10, false, &e), 0);
+		cache_put_used(make.fs->cache, e, 0, 10);
+	}
+	assert_int_equal(read_range(&extent[0], 0, TILE, MIB, false, true), 0);
+	for (unsigned i = 1; i < NR_NUMBERS; i++)
+		assert_int_equal(read_range(&extent[i], i, 0, MIB, false, false), 0);
+	assert_true(cache_has(make.fs->cache, extent[0].gen));
 }
 
 /* Heads count, and go as the rest does; a tile outlives them when it is wanted more. */
@@ -610,6 +669,8 @@ int main(void)
 		TEST(pinned_entries_stay),
 		TEST(tiles_are_pinned_beyond_the_arena),
 		TEST(oldest_goes_first),
+		TEST(a_pass_leaves_the_hot_set),
+		TEST(all_of_it_is_wanted_as_its_tiles_were),
 		TEST(heads_are_within_the_budget),
 		TEST(heads_leave_room_for_tiles),
 		TEST(spent_tiles_go_soon),
