@@ -12,7 +12,9 @@
 
 #define PAGE_LEN ((size_t)4096)
 #define ORDERS	 11 /* 4 KiB to 4 MiB */
-#define NONE	 UINT32_MAX
+/* Shorter free pieces are not worth a system call. */
+#define TRIM_ORDER 3
+#define NONE	   UINT32_MAX
 
 _Static_assert(PAGE_LEN << (ORDERS - 1) == ARENA_PIECE_MAX,
 	       "the highest order is the largest piece");
@@ -28,6 +30,8 @@ struct arena {
 		[ORDERS]; /* first free piece of each order, as a page number; guarded by lock */
 	uint32_t *next, *prev; /* a page each; guarded by lock */
 	int8_t *order; /* of the free piece that begins at this page, else -1; guarded by lock */
+	bool *used_piece; /* a page each: a free piece that begins there may have memory; guarded by lock */
+	bool shared;
 };
 
 static unsigned arena_order(size_t len)
@@ -44,8 +48,9 @@ size_t arena_piece_len(size_t len)
 	return PAGE_LEN << arena_order(len);
 }
 
-static void arena_push_locked(struct arena *p, uint32_t page, unsigned order)
+static void arena_push_locked(struct arena *p, uint32_t page, unsigned order, bool used)
 {
+	p->used_piece[page] = used;
 	p->order[page] = (int8_t)order;
 	p->prev[page] = NONE;
 	p->next[page] = p->head[order];
@@ -103,7 +108,9 @@ int arena_new(uint64_t len, bool shared, struct arena **out)
 	p->next = malloc(pages * sizeof(*p->next));
 	p->prev = malloc(pages * sizeof(*p->prev));
 	p->order = malloc(pages);
-	if (!p->next || !p->prev || !p->order) {
+	p->used_piece = calloc(pages, sizeof(*p->used_piece));
+	p->shared = shared;
+	if (!p->next || !p->prev || !p->order || !p->used_piece) {
 		err = -ENOMEM;
 		goto free_arrays;
 	}
@@ -111,7 +118,7 @@ int arena_new(uint64_t len, bool shared, struct arena **out)
 	for (unsigned i = 0; i < ORDERS; i++)
 		p->head[i] = NONE;
 	for (uint64_t page = pages; page; page -= 1U << (ORDERS - 1))
-		arena_push_locked(p, (uint32_t)(page - (1U << (ORDERS - 1))), ORDERS - 1);
+		arena_push_locked(p, (uint32_t)(page - (1U << (ORDERS - 1))), ORDERS - 1, false);
 	lock_init(&p->lock);
 	cond_init(&p->given_cond);
 	*out = TAKE_PTR(p);
@@ -121,6 +128,7 @@ free_arrays:
 	free(p->next);
 	free(p->prev);
 	free(p->order);
+	free(p->used_piece);
 	munmap(p->mem, p->len);
 	return err;
 }
@@ -135,6 +143,7 @@ void arena_free(struct arena *p)
 	free(p->next);
 	free(p->prev);
 	free(p->order);
+	free(p->used_piece);
 	free(p);
 }
 
@@ -142,6 +151,7 @@ void *arena_take(struct arena *p, size_t len)
 {
 	unsigned want = arena_order(len), order = want;
 	uint32_t page;
+	bool used;
 
 	assert(len && len <= ARENA_PIECE_MAX);
 	lock_take(&p->lock);
@@ -152,10 +162,11 @@ void *arena_take(struct arena *p, size_t len)
 		return NULL;
 	}
 	page = p->head[order];
+	used = p->used_piece[page];
 	arena_unlink_locked(p, page);
 	while (order > want) {
 		order--;
-		arena_push_locked(p, page + (1U << order), order);
+		arena_push_locked(p, page + (1U << order), order, used);
 	}
 	lock_release(&p->lock);
 	atomic_fetch_add(&p->used, PAGE_LEN << want);
@@ -179,10 +190,30 @@ void arena_give(struct arena *p, void *piece, size_t len)
 		page = MIN(page, buddy);
 		order++;
 	}
-	arena_push_locked(p, page, order);
+	arena_push_locked(p, page, order, true);
 	p->given++;
 	cond_broadcast(&p->given_cond);
 	lock_release(&p->lock);
+}
+
+uint64_t arena_trim(struct arena *p)
+{
+	uint64_t trimmed = 0;
+
+	lock_take(&p->lock);
+	for (unsigned order = TRIM_ORDER; order < ORDERS; order++) {
+		for (uint32_t page = p->head[order]; page != NONE; page = p->next[page]) {
+			if (!p->used_piece[page])
+				continue;
+			if (madvise(p->mem + page * PAGE_LEN, PAGE_LEN << order,
+				    p->shared ? MADV_REMOVE : MADV_DONTNEED))
+				continue;
+			p->used_piece[page] = false;
+			trimmed += PAGE_LEN << order;
+		}
+	}
+	lock_release(&p->lock);
+	return trimmed;
 }
 
 uint64_t arena_given(struct arena *p)

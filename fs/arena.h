@@ -29,6 +29,10 @@ size_t arena_piece_len(size_t len);
 uint64_t arena_given(struct arena *p);
 void arena_wait(struct arena *p, uint64_t seen, unsigned ms);
 
+/* Give the system the memory of free pieces that were used; they are zeros when they are taken again. Slow, and with
+ * the arena locked; returns the bytes. */
+uint64_t arena_trim(struct arena *p);
+
 uint64_t arena_used(const struct arena *p); /* bytes taken */
 uint64_t arena_len(const struct arena *p);
 void *arena_mem(const struct arena *p); /* its first byte, for who has to know all of it */

@@ -524,6 +524,23 @@ bool cache_has(struct cache *c, uint64_t gen)
 	return has;
 }
 
+void cache_limit(struct cache *c, uint64_t len)
+{
+	for (unsigned i = 0; i < c->nr_parts; i++) {
+		struct part *p = &c->part[i];
+
+		part_lock(p);
+		part_limit(p, len / c->nr_parts);
+		part_unlock(p);
+	}
+}
+
+void cache_trim(struct cache *c)
+{
+	for (unsigned i = 0; i < c->nr_parts; i++)
+		arena_trim(c->part[i].arena);
+}
+
 void cache_stat_get(struct cache *c, struct cache_stat *out)
 {
 	*out = (struct cache_stat){0};

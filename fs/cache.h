@@ -33,6 +33,10 @@ void cache_put_ahead(struct cache *c, struct cache_entry *entry);
 void cache_put_spent(struct cache *c, struct cache_entry *entry);
 /* The raw byte @off of the extent, which @entry has, and how many it has from there on. */
 const uint8_t *cache_bytes(const struct cache_entry *entry, uint32_t off, uint32_t *len);
+/* What is kept shall take at most @len bytes from now on; pinned entries may stay above. */
+void cache_limit(struct cache *c, uint64_t len);
+/* Give the system the memory that is free. */
+void cache_trim(struct cache *c);
 /* Something of it is here, or on its way. */
 bool cache_has(struct cache *c, uint64_t gen);
 

@@ -8,6 +8,7 @@
 #include "conf/base.h"
 #include "conf/log.h"
 #include "fs/arena.h"
+#include "fs/budget.h"
 #include "fs/cache.h"
 #include "fs/commit.h"
 #include "fs/flush.h"
@@ -144,11 +145,14 @@ static int start_parts(struct fs *fs)
 		err = commit_new(fs, &fs->commit);
 	if (!err)
 		err = worker_pool_new(fs->p.threads, &fs->workers);
+	if (!err && fs->p.memory_max)
+		err = budget_new(fs, fs->p.memory_max, &fs->budget);
 	return err;
 }
 
 static void free_parts(struct fs *fs, bool sync_index)
 {
+	budget_free(fs->budget);
 	/* What a GPU has of ours comes back as a job, and the GPUs' memory is the arena's. */
 	if (fs->writeback)
 		writeback_drain(fs);

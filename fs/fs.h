@@ -29,6 +29,7 @@ struct arena;
 struct writeback;
 struct flush_pool;
 struct recompress;
+struct budget;
 
 /* What a mount is made with; from struct conf in main.c, by hand in tests. */
 struct fs_params {
@@ -43,6 +44,7 @@ struct fs_params {
 	int (*complete)(struct codec_job *j);
 	uint64_t memory_len; /* bytes for dirty data */
 	uint64_t cache_len;  /* bytes for decoded extents */
+	uint64_t memory_max; /* bytes for all of the process; 0: nobody looks */
 	unsigned commit_s;   /* 0: no timer (tests) */
 	uint64_t
 		checkpoint_len; /* bytes of log after which a checkpoint is due; 0: by the volume's size */
@@ -80,6 +82,7 @@ struct fs {
 	struct flush_pool *flushes;
 	struct recompress *recompress;
 	struct cache *cache;
+	struct budget *budget; /* NULL: nobody looks */
 	struct worker_pool *workers;
 	struct fs_counters n;
 	bool rdonly;

@@ -12,6 +12,8 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "conf/base.h"
@@ -50,6 +52,8 @@ struct index {
 	MDB_dbi dbi;
 	uint64_t page_len;
 	uint64_t map_len;
+	void *map; /* NULL: not found */
+	size_t mapped_len;
 	int fd;			   /* of the data file, to allocate */
 	uint64_t allocated;	   /* bytes; only with the write transaction held */
 	bool no_allocate;	   /* the file system has no fallocate */
@@ -165,6 +169,28 @@ static int index_empty_dir(const char *dir)
 	return 0;
 }
 
+/* LMDB does not tell where its map is. It stays there while the index is open. */
+static void find_map(struct index *x)
+{
+	unsigned long from, to, inode;
+	char line[512];
+	struct stat st;
+	FILE *f;
+
+	if (fstat(x->fd, &st))
+		return;
+	f = fopen("/proc/self/maps", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %*x %*x:%*x %lu", &from, &to, &inode) != 3 ||
+		    inode != st.st_ino || !strstr(line, "data.mdb"))
+			continue;
+		x->map = (void *)from;
+		x->mapped_len = to - from;
+	}
+	if (f)
+		fclose(f);
+}
+
 int index_open(const char *dir, uint64_t map_len, bool fresh, struct index **out)
 {
 	AUTO_FREE struct index *x = calloc(1, sizeof(*x));
@@ -215,6 +241,7 @@ int index_open(const char *dir, uint64_t map_len, bool fresh, struct index **out
 		mdb_env_close(x->env);
 		return index_errno(err);
 	}
+	find_map(x);
 	lock_init(&x->lock);
 	lock_init(&x->write);
 	*out = TAKE_PTR(x);
@@ -234,6 +261,13 @@ void index_close(struct index *x, bool sync)
 	lock_fini(&x->write);
 	lock_fini(&x->lock);
 	free(x);
+}
+
+void index_trim(struct index *x)
+{
+	/* A shared map of a file: what was changed stays changed. */
+	if (x->map)
+		madvise(x->map, x->mapped_len, MADV_DONTNEED);
 }
 
 int index_sync(struct index *x)

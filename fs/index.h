@@ -38,6 +38,8 @@ int index_open(const char *dir, uint64_t map_len, bool fresh, struct index **out
 void index_close(struct index *x, bool sync);
 /* Flush to local disk. */
 int index_sync(struct index *x);
+/* Let go of its pages that are mapped: the kernel keeps them as long as it has room, and maps them again on use. */
+void index_trim(struct index *x);
 
 /* ---- reading ---- */
 

@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "conf/log.h"
 #include "conf/path.h"
+#include "fs/budget.h"
 #include "fs/daemon.h"
 #include "fs/fs.h"
 #include "fs/fuse_api.h"
@@ -34,7 +35,7 @@
 
 /* ---- the process ---- */
 
-static void process_tune(void)
+static void process_tune(const struct conf *conf)
 {
 	struct rlimit files;
 
@@ -43,9 +44,11 @@ static void process_tune(void)
 	/* A reply to a process that is gone. */
 	signal(SIGPIPE, SIG_IGN);
 	/* Buffers of a megabyte come and go all the time: from the heap, and kept there, since fresh pages of the kernel
-	 * cost a fault for each four kilobytes. */
+	 * cost a fault for each four kilobytes. But not more than a part of what we may have, in few arenas: each keeps
+	 * what it has. */
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
-	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	mallopt(M_TRIM_THRESHOLD, (int)MIN(MAX(conf->memory / 32, 2 * MIB), 256 * MIB));
+	mallopt(M_ARENA_MAX, (int)MIN(MAX(conf->memory / (128 * MIB), (uint64_t)2), (uint64_t)64));
 	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -208,12 +211,18 @@ static int open_gpu(const struct conf *conf, struct codec_gpu **out)
 	return err;
 }
 
-/* What is left of memory= for dirty data. */
-static uint64_t dirty_len(const struct conf *conf, const struct transport *transport)
+/* The transport's buffers come first, the rest is parted as the settings have it. */
+static void part_memory(const struct conf *conf, const struct transport *transport,
+			uint64_t extent_len, struct fs_params *p)
 {
-	uint64_t len = conf->memory - conf->cache;
+	uint64_t left = conf->memory - MIN(transport->memory, conf->memory / 2);
+	struct budget_parts parts;
 
-	return len - MIN(len, transport->memory);
+	/* In MiB, so that nothing overflows. */
+	budget_split(left, conf->cache / MIB * (left / MIB) / (conf->memory / MIB) * MIB,
+		     conf->threads, extent_len, &parts);
+	p->memory_len = parts.pool_len;
+	p->cache_len = parts.cache_len;
 }
 
 static int open_fs(const struct conf *conf, const struct transport *transport, struct raid *raid,
@@ -231,8 +240,7 @@ static int open_fs(const struct conf *conf, const struct transport *transport, s
 		.codec = {.mode = mode[conf->codec], .level = (int)conf->level},
 		.gpu = gpu,
 		.gpu_threshold = conf->gpu_threshold,
-		.memory_len = dirty_len(conf, transport),
-		.cache_len = conf->cache,
+		.memory_max = conf->memory,
 		.commit_s = conf->commit,
 		.threads = conf->threads,
 		.relatime = !conf->noatime,
@@ -240,6 +248,7 @@ static int open_fs(const struct conf *conf, const struct transport *transport, s
 	char why[CONF_WHY_LEN];
 	int err;
 
+	part_memory(conf, transport, raid_geometry(raid)->extent_len, &p);
 	if (!state_dir) {
 		codec_gpu_close(gpu);
 		raid_close(raid, false);
@@ -335,7 +344,7 @@ static int start(const struct conf *conf)
 	}
 	if (conf->debug)
 		log_set_level(LOG_LEVEL_DEBUG);
-	process_tune();
+	process_tune(conf);
 	if (!conf->foreground) {
 		fd = daemon_start();
 		if (fd < 0) {

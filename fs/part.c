@@ -184,9 +184,17 @@ int part_init(struct part *p, uint64_t len)
 	}
 	lock_init(&p->lock);
 	cond_init(&p->loaded);
+	p->limit = arena_len(p->arena);
 	p->spent.nr = SPENT_KEPT;
 	p->bulky.nr = BULKY_KEPT;
 	return 0;
+}
+
+void part_limit(struct part *p, uint64_t len)
+{
+	p->limit = MIN(len, arena_len(p->arena));
+	while (arena_used(p->arena) > p->limit && evict(p))
+		;
 }
 
 void part_fini(struct part *p)
@@ -224,6 +232,8 @@ struct cache_entry *part_add(struct part *p, uint64_t gen, enum entry_kind kind,
 				  .nr_pins = 1,
 				  .order = {.held = true}};
 	/* The longest extents are longer than any piece when they are stored raw. */
+	while (arena_used(p->arena) + arena_piece_len(len) > p->limit && evict(p))
+		;
 	while (len <= ARENA_PIECE_MAX && !(e->bytes = arena_take(p->arena, len)))
 		if (!evict(p))
 			break;

@@ -77,6 +77,7 @@ struct part {
 	struct cond loaded;
 	struct arena *arena;
 	struct cache_entry *bucket[PART_BUCKETS]; /* all entries of an extent are in one */
+	uint64_t limit;				  /* bytes of the arena that may be used */
 	struct order order;
 	struct recent spent; /* then they go */
 	struct recent bulky; /* then they are the next to go */
@@ -90,6 +91,9 @@ void part_fini(struct part *p);
 
 void part_lock(struct part *p) ACQUIRES(p->lock);
 void part_unlock(struct part *p) RELEASES(p->lock);
+
+/* Bytes that are kept from now on at most. */
+void part_limit(struct part *p, uint64_t len) REQUIRES(p->lock);
 
 /* What has the raw byte @off of an extent, and what has its head or its stored bytes: READY or LOADING, NULL if there is
  * none. */

@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "conf/log.h"
 #include "fs/arena.h"
+#include "fs/budget.h"
 #include "fs/cache.h"
 #include "fs/commit.h"
 #include "fs/later.h"
@@ -332,29 +333,23 @@ static void stats_locks(struct report *r)
 	report_table_end(r);
 }
 
-/* Bytes of ours that are in RAM: the second number of statm, in pages. */
-static uint64_t resident(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%*u %lu", &pages) != 1)
-		pages = 0;
-	fclose(f);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void stats_memory(struct report *r, struct fs *fs)
 {
 	struct writeback_stat wb;
 	struct index_stat ix;
+	struct budget_stat b;
 
 	writeback_stat_get(fs, &wb);
 	index_stat_get(fs->index, &ix);
 	report_group(r, "memory");
-	report_number(r, "resident", REPORT_BYTES, resident());
+	budget_stat_get(fs, &b);
+	report_number(r, "max", REPORT_BYTES, b.max);
+	report_number(r, "resident", REPORT_BYTES, b.now.anon + b.now.shmem + b.now.file);
+	report_number(r, "resident_heap", REPORT_BYTES, b.now.anon);
+	report_number(r, "resident_pool", REPORT_BYTES, b.now.shmem);
+	report_number(r, "resident_files", REPORT_BYTES, b.now.file);
+	report_number(r, "over", REPORT_COUNT, b.nr_over);
+	report_number(r, "given_back", REPORT_COUNT, b.nr_given);
 	report_number(r, "pool_size", REPORT_BYTES, arena_len(fs->arena));
 	report_number(r, "pool_used", REPORT_BYTES, arena_used(fs->arena));
 	report_number(r, "dirty", REPORT_BYTES, wb.dirty_bytes);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -99,11 +100,55 @@ static void waiter_is_woken(void **state)
 	arena_free(a);
 }
 
+/* Bytes of [p, p + len) that are in memory. */
+static size_t in_memory(uint8_t *p, size_t len)
+{
+	AUTO_FREE unsigned char *page = calloc(len / 4096, 1);
+	size_t nr = 0;
+
+	assert_non_null(page);
+	assert_int_equal(mincore(p, len, page), 0);
+	for (size_t i = 0; i < len / 4096; i++)
+		nr += page[i] & 1;
+	return nr * 4096;
+}
+
+static void free_memory_is_given_to_the_system(void **state)
+{
+	(void)state;
+	for (unsigned shared = 0; shared < 2; shared++) {
+		struct arena *a;
+		uint8_t *big, *small;
+
+		assert_int_equal(arena_new(8 * MIB, shared, &a), 0);
+		assert_int_equal(arena_trim(a), 0);
+		big = arena_take(a, 4 * MIB);
+		small = arena_take(a, 64 * KIB);
+		assert_true(big && small);
+		memset(big, 1, 4 * MIB);
+		memset(small, 2, 64 * KIB);
+		arena_give(a, big, 4 * MIB);
+		assert_int_equal(in_memory(big, 4 * MIB), 4 * MIB);
+		assert_true(arena_trim(a) >= 4 * MIB);
+		assert_int_equal(in_memory(big, 4 * MIB), 0);
+		/* What is taken stays; nothing is given twice. */
+		for (size_t i = 0; i < 64 * KIB; i++)
+			assert_int_equal(small[i], 2);
+		assert_int_equal(arena_trim(a), 0);
+		big = arena_take(a, 4 * MIB);
+		assert_non_null(big);
+		memset(big, 3, 4 * MIB);
+		assert_int_equal(big[4 * MIB - 1], 3);
+		arena_free(a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pieces_do_not_overlap),
 		cmocka_unit_test(waiter_is_woken),
+		cmocka_unit_test(free_memory_is_given_to_the_system),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
