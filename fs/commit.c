@@ -33,6 +33,10 @@
 #define NUMBERS_AHEAD (1U << 20)
 #define NUMBERS_LEFT  (1U << 16)
 
+/* A group with more records than this part of what makes a checkpoint due is committed at once: what a shard keeps free
+ * for the log on a full volume has to take a group that deletes, before it gives anything back. */
+#define KICK_PART 4
+
 /* A checkpoint is due when the log since the last one is longer than that one was, and than this: */
 #define CHECKPOINT_MIN (1 * MIB)
 #define CHECKPOINT_MAX (32 * MIB) /* enough that small volumes with large disks do it rarely */
@@ -75,6 +79,7 @@ struct commit {
 	uint64_t image_len;   /* bytes of the last one */
 	uint64_t log_len;     /* bytes logged since the last one */
 	uint64_t image_after; /* CHECKPOINT_MIN..MAX, by the volume's size */
+	uint64_t kick_after;  /* bytes of records in the open group */
 	pthread_t image_thread;
 };
 
@@ -96,6 +101,7 @@ int commit_new(struct fs *fs, struct commit **out)
 	c->image_after = fs->p.checkpoint_len;
 	if (!c->image_after)
 		c->image_after = MIN(MAX(space.total / 128, CHECKPOINT_MIN), CHECKPOINT_MAX);
+	c->kick_after = c->image_after / KICK_PART;
 	*out = c;
 	return 0;
 }
@@ -168,6 +174,12 @@ static bool txg_is_open(struct commit *c, uint64_t txg)
 struct record_buf *commit_records(struct fs *fs, uint64_t txg)
 {
 	return txg_is_open(fs->commit, txg) ? &fs->commit->open : &fs->commit->closing;
+}
+
+void commit_grown(struct fs *fs)
+{
+	if (fs->commit->open.len > fs->commit->kick_after)
+		commit_kick(fs);
 }
 
 static struct freed_list *freed_list(struct commit *c, uint64_t txg)

@@ -40,6 +40,8 @@ void commit_dirty_inode(struct inode *in) REQUIRES(in->lock);
 
 /* For op_end(), inside the write transaction: where a change of group @txg is recorded. */
 struct record_buf *commit_records(struct fs *fs, uint64_t txg);
+/* For op_end(), inside the write transaction: something was recorded; a commit begins when it has become much. */
+void commit_grown(struct fs *fs);
 int commit_freed_room(struct fs *fs, uint64_t txg, unsigned nr);
 void commit_freed(struct fs *fs, uint64_t txg, const struct stripe_loc *loc, unsigned nr);
 /* Data of a closed group is still to be written (fs/refer.h); may be true a little too long. */

@@ -15,6 +15,9 @@
 #define RELATIME_S                                                                                 \
 	86400 /* an access time is renewed after a day even when nothing changed, as relatime has it */
 
+/* Pieces of a read that need no memory of their own. */
+#define GATHER_FEW 2
+
 struct piece {
 	size_t at, len; /* of the read */
 	bool stored;	/* else in scratch */
@@ -28,8 +31,9 @@ struct gather {
 	struct index_txn *txn;
 	uint64_t off;
 	struct file_read *out;
-	struct piece *piece;
+	struct piece *piece; /* few, or heap */
 	unsigned nr, cap;
+	struct piece few[GATHER_FEW];
 };
 
 static struct piece *gather_add(struct gather *g, uint64_t off, uint64_t len)
@@ -39,9 +43,11 @@ static struct piece *gather_add(struct gather *g, uint64_t off, uint64_t len)
 	if (g->nr == g->cap) {
 		unsigned cap = MAX(8u, g->cap * 2);
 
-		p = realloc(g->piece, cap * sizeof(*p));
+		p = realloc(g->piece == g->few ? NULL : g->piece, cap * sizeof(*p));
 		if (!p)
 			return NULL;
+		if (g->piece == g->few)
+			memcpy(p, g->few, sizeof(g->few));
 		g->piece = p;
 		g->cap = cap;
 	}
@@ -81,6 +87,23 @@ static int gather_inline(struct gather *g, uint64_t *off, uint64_t end)
 	return err;
 }
 
+/* extent_find(), in one step where an entry that begins as far back as one may covers @off: the rule in files that were
+ * written in order. */
+static int find_entry(struct gather *g, uint64_t off, struct map_entry *m)
+{
+	struct key key =
+		key_number(g->in->ino, KEY_MAP, round_down(off, (uint64_t)g->in->fs->extent_len));
+	struct index_val v;
+	uint64_t ino;
+	int err = index_get(g->txn, &key, &v);
+
+	if (!err)
+		err = extent_map_decode(key.b, key.len, v.p, v.len, &ino, m);
+	if (!err && off - m->off < m->len)
+		return 0;
+	return err && err != -ENOENT ? err : extent_find(g->txn, g->in->ino, off, m);
+}
+
 /* [off, end) has no dirty bytes. */
 static int gather_clean(struct gather *g, uint64_t off, uint64_t end)
 {
@@ -91,7 +114,7 @@ static int gather_clean(struct gather *g, uint64_t off, uint64_t end)
 		struct piece *p;
 		uint64_t stop;
 
-		err = extent_find(g->txn, g->in->ino, off, &m);
+		err = find_entry(g, off, &m);
 		if (err == -ENOENT || (!err && m.off >= end))
 			return gather_bytes(g, off, NULL, end - off);
 		if (err)
@@ -238,15 +261,33 @@ static int fetch(struct fs *fs, struct gather *g, bool memory_only)
 	return 0;
 }
 
+/* Without touching the tables. */
+static void file_read_init(struct file_read *r)
+{
+	r->nr = 0;
+	r->len = 0;
+	r->nr_pins = 0;
+	r->stream = r->ahead = r->unused = false;
+	r->scratch = NULL;
+}
+
 static int read_range(struct inode *in, const struct window *upto, uint64_t off, size_t len,
 		      bool memory_only, struct file_read *out)
 {
 	struct fs *fs = in->fs;
-	struct gather g = {.in = in, .upto = upto, .off = off, .out = out};
+	struct gather g; /* much of it stays as it is */
 	unsigned phase = gate_enter(commit_gate(fs));
 	int err = 0;
 
-	*out = (struct file_read){.nr = 0};
+	g.in = in;
+	g.upto = upto;
+	g.txn = NULL;
+	g.off = off;
+	g.out = out;
+	g.piece = g.few;
+	g.nr = 0;
+	g.cap = GATHER_FEW;
+	file_read_init(out);
 	lock_take(&in->lock);
 	out->len = off >= in->attr.size ? 0 : (size_t)MIN((uint64_t)len, in->attr.size - off);
 	if (out->len) {
@@ -259,7 +300,8 @@ static int read_range(struct inode *in, const struct window *upto, uint64_t off,
 	if (!err)
 		err = fetch(fs, &g, memory_only);
 	gate_leave(commit_gate(fs), phase);
-	free(g.piece);
+	if (g.piece != g.few)
+		free(g.piece);
 	/* Who gets nothing has used nothing, and will most likely ask again. */
 	out->unused = err != 0;
 	if (err)
@@ -299,7 +341,7 @@ void file_read_done(struct fs *fs, struct file_read *r)
 			cache_put_used(fs->cache, r->pin[i], r->from[i], r->to[i]);
 	}
 	free(r->scratch);
-	*r = (struct file_read){.nr = 0};
+	file_read_init(r);
 }
 
 /* ---- read-ahead ---- */

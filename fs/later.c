@@ -1,8 +1,10 @@
 /* An elastic pool of threads.
  *
  * A job never stays beside a thread without work: who posts one compares the queue with the threads that are idle (in
- * their wait, woken or not), all under the lock, and makes another thread when the queue is longer. A thread that has
- * been idle for a while ends, but for the first. */
+ * their wait, woken or not), all under the lock, and makes another thread when the queue is longer.
+ *
+ * No thread ends before the pool does: a reply that goes out by io_uring also asks for the next request, the kernel
+ * ties that to the thread that submitted it, and would fail it (ECANCELED, to some program) when the thread is gone. */
 #include "fs/later.h"
 
 #include <assert.h>
@@ -14,21 +16,6 @@
 #include "conf/lock.h"
 #include "conf/log.h"
 
-/* A thread without work for so long ends. */
-#define LATER_IDLE_NS 5000000000ULL
-
-enum later_state {
-	LATER_NONE,  /* no thread; later_start() -> RUNS */
-	LATER_RUNS,  /* a thread works or waits; itself -> ENDED */
-	LATER_ENDED, /* to be joined; later_start() or later_free() -> NONE */
-};
-
-struct later_thread {
-	struct later *pool;
-	enum later_state state; /* guarded by pool->lock */
-	pthread_t id;
-};
-
 struct later {
 	struct lock lock;
 	struct cond work;
@@ -36,41 +23,35 @@ struct later {
 	unsigned nr_queued;
 	unsigned nr_idle; /* in their wait */
 	bool stopping;
-	struct later_stat stat; /* but for queue_len */
+	unsigned nr_threads;
+	uint64_t nr_jobs;
 	unsigned max;
-	struct later_thread thread[]; /* max */
+	pthread_t thread[]; /* max */
 };
 
 static void *later_thread(void *arg)
 {
-	struct later_thread *t = arg;
-	struct later *l = t->pool;
+	struct later *l = arg;
+	struct job *job;
 
 	pthread_setname_np(pthread_self(), "matfs-later");
 	lock_take(&l->lock);
 	for (;;) {
-		struct job *job = l->head;
-		int idle = 0;
-
-		if (job) {
-			l->head = job->next;
-			l->nr_queued--;
-			l->stat.nr_jobs++;
-			lock_release(&l->lock);
-			job->run(job);
-			lock_take(&l->lock);
-			continue;
+		while (!l->head && !l->stopping) {
+			l->nr_idle++;
+			cond_wait(&l->work, &l->lock);
+			l->nr_idle--;
 		}
-		if (l->stopping)
+		job = l->head;
+		if (!job)
 			break;
-		l->nr_idle++;
-		idle = cond_wait_until(&l->work, &l->lock, mono_ns() + LATER_IDLE_NS);
-		l->nr_idle--;
-		if (idle && !l->nr_queued && l->stat.nr_threads > 1)
-			break;
+		l->head = job->next;
+		l->nr_queued--;
+		l->nr_jobs++;
+		lock_release(&l->lock);
+		job->run(job);
+		lock_take(&l->lock);
 	}
-	l->stat.nr_threads--;
-	t->state = LATER_ENDED;
 	lock_release(&l->lock);
 	return NULL;
 }
@@ -78,28 +59,18 @@ static void *later_thread(void *arg)
 /* One more, if there may be. -EAGAIN: none to be had. */
 static int later_start(struct later *l) REQUIRES(l->lock)
 {
-	struct later_thread *t = NULL;
 	sigset_t all, old;
 	int err;
 
-	for (unsigned i = 0; i < l->max && !t; i++) {
-		if (l->thread[i].state != LATER_RUNS)
-			t = &l->thread[i];
-	}
-	if (!t)
+	if (l->nr_threads == l->max)
 		return 0;
-	if (t->state == LATER_ENDED)
-		pthread_join(t->id, NULL);
-	t->state = LATER_NONE;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&t->id, NULL, later_thread, t);
+	err = pthread_create(&l->thread[l->nr_threads], NULL, later_thread, l);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
 		return -EAGAIN;
-	t->state = LATER_RUNS;
-	l->stat.nr_threads++;
-	l->stat.most_threads = MAX(l->stat.most_threads, l->stat.nr_threads);
+	l->nr_threads++;
 	return 0;
 }
 
@@ -114,8 +85,6 @@ int later_new(unsigned max, struct later **out)
 	lock_init(&l->lock);
 	cond_init(&l->work);
 	l->max = max;
-	for (unsigned i = 0; i < max; i++)
-		l->thread[i].pool = l;
 	lock_take(&l->lock);
 	err = later_start(l);
 	lock_release(&l->lock);
@@ -135,16 +104,9 @@ void later_free(struct later *l)
 	l->stopping = true;
 	cond_broadcast(&l->work);
 	lock_release(&l->lock);
-	/* Nobody starts one any more, so the states of others than the running stay. */
-	for (unsigned i = 0; i < l->max; i++) {
-		bool made;
-
-		lock_take(&l->lock);
-		made = l->thread[i].state != LATER_NONE;
-		lock_release(&l->lock);
-		if (made)
-			pthread_join(l->thread[i].id, NULL);
-	}
+	/* Nobody starts one any more. */
+	for (unsigned i = 0; i < l->nr_threads; i++)
+		pthread_join(l->thread[i], NULL);
 	assert(!l->nr_queued);
 	cond_fini(&l->work);
 	lock_fini(&l->lock);
@@ -161,7 +123,7 @@ void later_post(struct later *l, struct job *job)
 	l->nr_queued++;
 	/* Where none is to be had, those that are there do it, one after the other. */
 	if (l->nr_queued > l->nr_idle && later_start(l))
-		log_debug("no thread for a request that waits; %u have it all", l->stat.nr_threads);
+		log_debug("no thread for a request that waits; %u have it all", l->nr_threads);
 	cond_signal(&l->work);
 	lock_release(&l->lock);
 }
@@ -169,8 +131,11 @@ void later_post(struct later *l, struct job *job)
 void later_stat_get(struct later *l, struct later_stat *out)
 {
 	lock_take(&l->lock);
-	*out = l->stat;
-	out->queue_len = l->nr_queued;
+	*out = (struct later_stat){
+		.nr_threads = l->nr_threads,
+		.queue_len = l->nr_queued,
+		.nr_jobs = l->nr_jobs,
+	};
 	lock_release(&l->lock);
 }
 

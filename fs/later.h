@@ -26,9 +26,9 @@ void later_free(struct later *l);
 void later_post(struct later *l, struct job *job);
 
 struct later_stat {
-	unsigned nr_threads, most_threads; /* now, ever */
-	unsigned queue_len;		   /* now */
-	uint64_t nr_jobs;		   /* ever */
+	unsigned nr_threads; /* they only grow */
+	unsigned queue_len;  /* now */
+	uint64_t nr_jobs;    /* ever */
 };
 void later_stat_get(struct later *l, struct later_stat *out);
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "conf/base.h"
 #include "conf/log.h"
@@ -57,17 +58,33 @@ static bool mount_is_matfs(const char *path)
 	return found;
 }
 
+/* What the mount on @mountpoint answers: 0, -ENOTCONN from a dead one, or else. The kernel knows the root's attributes for
+ * a while after a daemon has died, so more is asked for. */
+static int mount_answer(const char *mountpoint)
+{
+	struct statvfs space;
+	struct stat st;
+
+	return stat(mountpoint, &st) || statvfs(mountpoint, &space) ? -errno : 0;
+}
+
+/* Times to ask, 20 ms apart, until a mount whose daemon was just killed says that it is dead: with io_uring, what the
+ * daemon had from the kernel is failed first, one by one. */
+#define ANSWER_TRIES 100
+
 int mount_check(const char *mountpoint, char *why, size_t why_len)
 {
 	const struct why line = {.buf = why, .len = why_len};
 	bool ours = mount_is_matfs(mountpoint);
-	struct statvfs space;
 	struct stat st;
 	int err = stat(mountpoint, &st) ? -errno : 0;
 
-	/* The kernel knows the root's attributes for a while after a daemon has died. */
-	if (!err && ours && statvfs(mountpoint, &space))
-		err = -errno;
+	if (!err && ours)
+		err = mount_answer(mountpoint);
+	for (int i = 0; ours && err && err != -ENOTCONN && i < ANSWER_TRIES; i++) {
+		usleep(20000);
+		err = mount_answer(mountpoint);
+	}
 	if (err == -ENOTCONN)
 		return why_say(&line, err,
 			       "mountpoint %s: a mount whose daemon has died is still there; "

@@ -244,6 +244,7 @@ int op_end(struct op *op, int err)
 		commit_freed(op->fs, commit_open_txg(op->fs), op->freed_late.loc,
 			     op->freed_late.nr);
 		commit_refer(op->fs, op->refer, op->nr_refer);
+		commit_grown(op->fs);
 	}
 	index_unlock(op->fs->index);
 	if (err)

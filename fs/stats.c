@@ -235,7 +235,6 @@ static void stats_later(struct report *r, const struct ops *o)
 	report_number(r, "requests", REPORT_COUNT, st.nr_jobs);
 	report_number(r, "queue", REPORT_COUNT, st.queue_len);
 	report_number(r, "threads", REPORT_COUNT, st.nr_threads);
-	report_number(r, "most_threads", REPORT_COUNT, st.most_threads);
 	report_group_end(r);
 }
 

@@ -21,7 +21,8 @@ import random
 import sys
 
 NAMES = [f"file{i}" for i in range(12)]
-MOUNT_GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV, errno.EIO, errno.EINTR)
+MOUNT_GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV, errno.EIO, errno.EINTR,
+              errno.ECANCELED)
 FILE_MAX = 6 << 20
 
 

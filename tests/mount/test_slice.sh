@@ -73,7 +73,7 @@ many_at_once()
 }
 
 new_shards 4
-mount_matfs "raid=5,memory=128M,shards=$shards,state=$work/state" || fail "cannot mount"
+mount_matfs "raid=5,memory=256M,shards=$shards,state=$work/state" || fail "cannot mount"
 "$python" "$SRC_DIR/tests/mount/slice.py" "$mnt" "$seed" || fail "slice.py, seed $seed"
 programs_read_them
 many_at_once
