@@ -441,6 +441,21 @@ static void mapped_bytes_are_recorded(void **state)
 	inode_put(in);
 }
 
+/* One that asked in the moment between the begin of a commit and its freeze waited for ever, if nobody changed anything:
+ * the commit that it asked for was the one under way. */
+static void whoever_waits_for_room_gets_a_commit(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++) {
+		uint64_t until = mono_ns() + i % 200 * 250;
+
+		commit_kick(make.fs);
+		while (mono_ns() < until)
+			;
+		assert_int_equal(commit_wait_freed(make.fs), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +471,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fsyncs_of_many_threads_join, setup, teardown),
 		cmocka_unit_test_setup_teardown(numbers_are_not_handed_out_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(mapped_bytes_are_recorded, setup, teardown),
+		cmocka_unit_test_setup_teardown(whoever_waits_for_room_gets_a_commit, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -895,7 +895,7 @@ static void name_list_of_many(void **state)
 
 /* ---- data of removed files ---- */
 
-#define PIECES	   1100 /* more than one op gives up */
+#define PIECES	   1100	       /* more than one op gives up */
 #define PIECE_LEN  (33 * 1024) /* too long to share an extent */
 #define PIECE_STEP (1 * MIB)
 

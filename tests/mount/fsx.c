@@ -45,6 +45,7 @@ enum {
 	MAX_IO = 300 << 10,   /* of one operation, but for large ones */
 	OP_SECONDS = 120,     /* a hung file system is a failure */
 	RECORD_IO = 48 << 10, /* one request, so that it is there whole or not at all */
+	FULL_IO = 768 << 10,  /* one request at most, and the part of a page before it */
 };
 
 struct file {
@@ -522,7 +523,11 @@ static bool may_refuse(const struct desc *d, uint64_t off, uint64_t len)
 
 static uint64_t io_len(void)
 {
-	uint64_t max = t.record ? RECORD_IO : rng_in(&t.rng, t.full ? 3 : 20) ? t.max : MAX_IO;
+	uint64_t max = t.record ? RECORD_IO : rng_in(&t.rng, 20) ? t.max : MAX_IO;
+
+	/* A write that the kernel cuts into several may fail in the first and be done in the others. */
+	if (t.full)
+		max = rng_in(&t.rng, 3) ? FULL_IO : MAX_IO;
 
 	return rng_len(&t.rng, max < t.max ? max : t.max);
 }
