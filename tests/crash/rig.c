@@ -188,6 +188,7 @@ void rig_close_without_leak(struct fs *fs, struct crash_disk *d)
 	uint64_t live, held;
 
 	must(commit_wait(fs, commit_open_txg(fs)) == 0);
+	must(commit_wait_freed(fs) == 0);
 	/* All that was promised is written and given back. */
 	raid_stat_get(fs->raid, &st);
 	must(st.promised == 0);

@@ -172,6 +172,15 @@ static void __attribute__((noreturn)) refused(const char *what)
 	wrong("%s: %s", what, strerror(err));
 }
 
+/* Less was done than asked: the mount may have gone after a part of it. */
+static void cut_short(const char *what)
+{
+	struct statfs fs;
+
+	if (t.record && statfs(".", &fs))
+		refused(what);
+}
+
 /* A page of a mapping cannot be had: with --record the mount may be gone, and nothing is being changed just then. Not a
  * place for stdio, but it is our own access that brought us here. */
 static void no_page(int sig)
@@ -281,6 +290,8 @@ static void check_read(const struct file *f, uint64_t off, uint64_t len, ssize_t
 
 	if (n < 0)
 		refused(how);
+	if ((uint64_t)n < want)
+		cut_short(how);
 	if ((uint64_t)n != want)
 		wrong("file %d, %llu+%llu by %s: expected %llu bytes of %llu in all, seen %zd",
 		      file_idx(f), (unsigned long long)off, (unsigned long long)len, how,
@@ -673,14 +684,18 @@ static void verify_holes(const struct file *f, int fd)
 		if (data < 0)
 			return;
 		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0)
+			refused("SEEK_HOLE");
 		/* (ext4 may find a hole right where it found data, when pages leave the cache in between.) */
 		if (hole < data || (t.fuse && hole == data) || (uint64_t)hole > f->size)
 			wrong("file %d: SEEK_HOLE from %lld: %lld", file_idx(f), (long long)data,
 			      (long long)hole);
 		pos = (uint64_t)hole + (hole == data);
 	}
-	if (lseek(fd, (off_t)f->size, SEEK_DATA) >= 0 || errno != ENXIO)
-		wrong("file %d: SEEK_DATA at the end: not ENXIO", file_idx(f));
+	if (lseek(fd, (off_t)f->size, SEEK_DATA) >= 0)
+		wrong("file %d: data at the end", file_idx(f));
+	if (errno != ENXIO)
+		refused("SEEK_DATA");
 }
 
 static void verify_file(const struct file *f, unsigned ways)
@@ -751,6 +766,8 @@ static void wrote(struct desc *d, uint64_t off, uint64_t len, ssize_t n,
 	}
 	if (n < 0)
 		refused(how);
+	if ((uint64_t)n < len && !t.full)
+		cut_short(how);
 	if ((uint64_t)n > len || ((uint64_t)n < len && !t.full))
 		wrong("file %d: %s of %llu: %zd", file_idx(f), how, (unsigned long long)len, n);
 	if ((uint64_t)n < len)
@@ -978,6 +995,8 @@ static void op_copy(void)
 	}
 	if (n < 0)
 		refused("copy_file_range");
+	if ((uint64_t)n < len)
+		cut_short("copy_file_range");
 	if (n == 0 || (uint64_t)n > len || (t.record && (uint64_t)n < len))
 		wrong("copy_file_range of %llu: %zd", (unsigned long long)len, n);
 	memcpy(t.buf, from->file->want + off, (size_t)n);

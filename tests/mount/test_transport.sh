@@ -83,7 +83,7 @@ nobody_starves()
 	load_ends 100 || fail "$tr: $(cat "$work/load.out" "$work/load.err")"
 	sed "s/^/$tr: /" "$work/load.out"
 	# It was not by luck: they waited in the pool.
-	[ "$(fact "s['waiting']['requests'] >= 64 and s['waiting']['nr_threads'] > 8")" = True ] ||
+	[ "$(fact "s['waiting']['requests'] >= 64 and s['waiting']['threads'] > 8")" = True ] ||
 		fail "$tr: $(fact "s['waiting']")"
 	umount_matfs || fail "$tr: cannot unmount"
 	is_whole
