@@ -119,7 +119,9 @@ static void give_back(struct budget *b, struct budget_resident *r)
 	malloc_trim(0);
 	if (!look(r) && all_of(r) <= over)
 		return;
-	arena_trim(b->fs->arena);
+	/* A GPU goes on using the pages that it registered, though others have taken their place. */
+	if (!b->fs->p.gpu)
+		arena_trim(b->fs->arena);
 	cache_trim(b->fs->cache);
 	if (!look(r) && all_of(r) <= over)
 		return;

@@ -34,8 +34,11 @@
 #define NUMBERS_LEFT  (1U << 16)
 
 /* A group with more records than this part of what makes a checkpoint due is committed at once: what a shard keeps free
- * for the log on a full volume has to take a group that deletes, before it gives anything back. */
-#define KICK_PART 4
+ * for the log on a full volume (raid/space.c: at least 1/32 of it) has to take a group that deletes, before it gives
+ * anything back. With LONG_TIMES as many, ops wait for the commit. */
+#define KICK_PART  4
+#define LONG_TIMES 4
+#define LOG_PART   32
 
 /* A checkpoint is due when the log since the last one is longer than that one was, and than this: */
 #define CHECKPOINT_MIN (1 * MIB)
@@ -76,10 +79,11 @@ struct commit {
 	struct index_txn *image; /* the snapshot to write, NULL: none */
 	uint64_t image_seq;
 	bool image_busy;
-	uint64_t image_len;   /* bytes of the last one */
-	uint64_t log_len;     /* bytes logged since the last one */
-	uint64_t image_after; /* CHECKPOINT_MIN..MAX, by the volume's size */
-	uint64_t kick_after;  /* bytes of records in the open group */
+	uint64_t image_len;	       /* bytes of the last one */
+	uint64_t log_len;	       /* bytes logged since the last one */
+	uint64_t image_after;	       /* CHECKPOINT_MIN..MAX, by the volume's size */
+	uint64_t kick_after;	       /* bytes of records in the open group, or expected for it */
+	atomic_uint_fast64_t expected; /* bytes that the flush of the open group will record */
 	pthread_t image_thread;
 };
 
@@ -101,7 +105,11 @@ int commit_new(struct fs *fs, struct commit **out)
 	c->image_after = fs->p.checkpoint_len;
 	if (!c->image_after)
 		c->image_after = MIN(MAX(space.total / 128, CHECKPOINT_MIN), CHECKPOINT_MAX);
-	c->kick_after = c->image_after / KICK_PART;
+	c->kick_after = c->image_after;
+	if (space.total)
+		c->kick_after = MIN(c->kick_after,
+				    space.total / raid_geometry(fs->raid)->nr_shards / LOG_PART);
+	c->kick_after /= KICK_PART;
 	*out = c;
 	return 0;
 }
@@ -176,10 +184,33 @@ struct record_buf *commit_records(struct fs *fs, uint64_t txg)
 	return txg_is_open(fs->commit, txg) ? &fs->commit->open : &fs->commit->closing;
 }
 
+/* (The length is looked at from outside the write transaction too: it is a hint.) */
+static uint64_t open_len(struct commit *c)
+{
+	return __atomic_load_n(&c->open.len, __ATOMIC_RELAXED) + atomic_load(&c->expected);
+}
+
 void commit_grown(struct fs *fs)
 {
-	if (fs->commit->open.len > fs->commit->kick_after)
+	if (open_len(fs->commit) > fs->commit->kick_after)
 		commit_kick(fs);
+}
+
+void commit_expect(struct fs *fs, uint64_t len)
+{
+	uint64_t before = atomic_fetch_add(&fs->commit->expected, len);
+
+	if (before + len > fs->commit->kick_after && before <= fs->commit->kick_after)
+		commit_kick(fs);
+}
+
+bool commit_takes_data(struct fs *fs, uint64_t txg)
+{
+	struct commit *c = fs->commit;
+
+	/* As above. */
+	return __atomic_load_n(&(txg_is_open(c, txg) ? &c->open : &c->closing)->len,
+			       __ATOMIC_RELAXED) <= 2 * c->kick_after;
 }
 
 static struct freed_list *freed_list(struct commit *c, uint64_t txg)
@@ -317,8 +348,10 @@ static bool numbers_low(struct fs *fs)
 
 int commit_numbers(struct fs *fs)
 {
+	bool wait = numbers_low(fs) || open_len(fs->commit) > LONG_TIMES * fs->commit->kick_after;
+
 	/* Whoever it is: it is rare, and the op may be one of several that belong together. */
-	return numbers_low(fs) ? wait_for(fs, commit_open_txg(fs)) : 0;
+	return wait ? wait_for(fs, commit_open_txg(fs)) : 0;
 }
 
 void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen)
@@ -439,6 +472,7 @@ static int commit_freeze(struct commit *c, struct closing *out)
 		return err;
 	}
 	out->txg = atomic_fetch_add(&c->open_txg, 1);
+	atomic_store(&c->expected, 0);
 	/* What was open is behind what was closed before in the same lists now: their order is the records'. */
 	refer_clear(&c->refer);
 	atomic_store(&c->unflushed, true);
@@ -593,7 +627,7 @@ static void *commit_thread(void *arg)
 	lock_take(&c->lock);
 	while (!c->stopping) {
 		uint64_t deadline = mono_ns() + c->fs->p.commit_s * 1000000000ULL;
-		bool due = false;
+		bool due = false, asked;
 
 		while (!c->stopping && !due && c->wanted <= c->committed && !c->kicked) {
 			if (!c->fs->p.commit_s)
@@ -603,11 +637,13 @@ static void *commit_thread(void *arg)
 		}
 		if (c->stopping)
 			break;
-		/* A request that failed is not pursued until somebody asks again, or the timer does. */
+		/* A request that failed is not pursued until somebody asks again, or the timer does. (Who asked while
+		 * the timer ran out waits all the same.) */
+		asked = c->kicked || c->wanted > c->committed;
 		c->wanted = 0;
 		c->kicked = false;
 		lock_release(&c->lock);
-		if (!due || !commit_empty(c))
+		if (asked || !commit_empty(c))
 			commit_run(c, NUMBERS_AHEAD);
 		lock_take(&c->lock);
 	}

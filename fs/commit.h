@@ -42,6 +42,10 @@ void commit_dirty_inode(struct inode *in) REQUIRES(in->lock);
 struct record_buf *commit_records(struct fs *fs, uint64_t txg);
 /* For op_end(), inside the write transaction: something was recorded; a commit begins when it has become much. */
 void commit_grown(struct fs *fs);
+/* What was just written will be @len bytes of records when it is flushed; a commit begins when that is much. */
+void commit_expect(struct fs *fs, uint64_t len);
+/* Whether the records of @txg may still take file data: a batch has an end, and so has what is kept free for the log. */
+bool commit_takes_data(struct fs *fs, uint64_t txg);
 int commit_freed_room(struct fs *fs, uint64_t txg, unsigned nr);
 void commit_freed(struct fs *fs, uint64_t txg, const struct stripe_loc *loc, unsigned nr);
 /* Data of a closed group is still to be written (fs/refer.h); may be true a little too long. */
@@ -54,7 +58,8 @@ bool commit_refer_find(struct fs *fs, uint64_t gen, int64_t *change);
 /* Readers of stripes enter here: stripes freed meanwhile stay until they left. */
 struct gate *commit_gate(struct fs *fs);
 
-/* Numbers that no recovery will hand out again: waits for a commit when the logged ceiling is near. */
+/* Before every change: waits for a commit when the open group is long, and when numbers that no recovery will hand out
+ * again are few, the logged ceiling being near. */
 int commit_numbers(struct fs *fs);
 void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen);
 

@@ -318,7 +318,7 @@ static int copy_share(struct inode *src, uint64_t src_off, struct inode *dst, ui
 		      uint64_t len, uint64_t *done) NO_LOCK_CHECK
 {
 	uint8_t buf[INLINE_MAX];
-	uint64_t at = 0, n, from = src_off;
+	uint64_t at = 0, n = 0, from = src_off;
 	const uint8_t *p;
 	size_t have_src = 0, have_dst = 0;
 	struct attr *a, *s;

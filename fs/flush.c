@@ -575,7 +575,8 @@ static bool inline_wanted(struct window *w, int *err)
 	lock_take(&in->lock);
 	size = in->attr.size;
 	lock_release(&in->lock);
-	if (w->start || size > INLINE_MAX || ranges_end(&w->dirty) > INLINE_MAX)
+	if (w->start || size > INLINE_MAX || ranges_end(&w->dirty) > INLINE_MAX ||
+	    !commit_takes_data(in->fs, w->txg))
 		return false;
 	*err = index_read(in->fs->index, &t);
 	if (*err)
@@ -710,6 +711,11 @@ static int flush_round_out(struct window *w)
 		return 0;
 	/* Not up to the file's size: that may be of a later group. */
 	to = MAX(ranges_end(&w->dirty), (uint32_t)(s.end - w->start));
+	/* Whole already, by an earlier try. */
+	if (w->dirty.nr == 1 && !w->dirty.at[0].off && ranges_end(&w->dirty) == to) {
+		w->ragged = false;
+		return 0;
+	}
 	/* Only tidiness: without room or memory for it, or where what lies between cannot be read, the ranges go as
 	 * they are. */
 	if (!flush_fill(w, 0, to, writeback_cost(to)))

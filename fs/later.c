@@ -133,6 +133,7 @@ void later_stat_get(struct later *l, struct later_stat *out)
 	lock_take(&l->lock);
 	*out = (struct later_stat){
 		.nr_threads = l->nr_threads,
+		.nr_idle = l->nr_idle,
 		.queue_len = l->nr_queued,
 		.nr_jobs = l->nr_jobs,
 	};

@@ -27,6 +27,7 @@ void later_post(struct later *l, struct job *job);
 
 struct later_stat {
 	unsigned nr_threads; /* they only grow */
+	unsigned nr_idle;    /* of them */
 	unsigned queue_len;  /* now */
 	uint64_t nr_jobs;    /* ever */
 };

@@ -210,17 +210,18 @@ int recompress_post(struct inode *in)
 	return err;
 }
 
-static void ragged_add(struct recompress *r, uint64_t ino) REQUIRES(r->lock)
+static bool ragged_add(struct recompress *r, uint64_t ino) REQUIRES(r->lock)
 {
 	unsigned ms = r->fs->p.ragged_ms ? r->fs->p.ragged_ms : RAGGED_MS;
 
 	if (!r->ragged)
 		r->ragged = calloc(RAGGED_MAX, sizeof(*r->ragged));
 	if (!r->ragged || r->nr_ragged == RAGGED_MAX || queue_start(r))
-		return;
+		return false;
 	r->ragged[(r->ragged_head + r->nr_ragged++) % RAGGED_MAX] =
 		(struct ragged){ino, mono_ns() + ms * 1000000ULL};
 	cond_broadcast(&r->wake);
+	return true;
 }
 
 void recompress_ragged(struct inode *in)
@@ -228,15 +229,23 @@ void recompress_ragged(struct inode *in)
 	struct recompress *r = in->fs->recompress;
 	bool queued;
 
+	if (!r)
+		return;
 	lock_take(&in->lock);
 	queued = in->ragged;
 	in->ragged = true;
 	lock_release(&in->lock);
-	if (queued || !r)
+	if (queued)
 		return;
 	lock_take(&r->lock);
-	ragged_add(r, in->ino);
+	queued = ragged_add(r, in->ino);
 	lock_release(&r->lock);
+	if (queued)
+		return;
+	/* The next write to it tries again. */
+	lock_take(&in->lock);
+	in->ragged = false;
+	lock_release(&in->lock);
 }
 
 void recompress_stat_get(struct recompress *r, struct recompress_stat *out)
@@ -633,28 +642,27 @@ static int file_work(struct work *w)
 
 static int recompress_file(struct recompress *r, uint64_t ino, bool ragged)
 {
-	AUTO_FREE struct work *w = calloc(1, sizeof(*w));
-	bool again;
-	int err;
+	AUTO_FREE struct work *w = NULL;
+	struct inode *in;
+	int err = inode_get(r->fs, NULL, ino, &in);
 
-	if (!w)
-		return -ENOMEM;
-	w->r = r;
-	w->ragged = ragged;
-	err = inode_get(r->fs, NULL, ino, &w->in);
 	/* Deleted meanwhile. */
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	if (ragged) {
-		lock_take(&w->in->lock);
-		w->in->ragged = false;
-		lock_release(&w->in->lock);
+		lock_take(&in->lock);
+		in->ragged = false;
+		lock_release(&in->lock);
 	}
-	err = file_work(w);
-	again = ragged && file_is_dirty(w->in);
-	if (again)
-		recompress_ragged(w->in);
-	inode_put(w->in);
+	w = calloc(1, sizeof(*w));
+	err = -ENOMEM;
+	if (w) {
+		*w = (struct work){.r = r, .in = in, .ragged = ragged};
+		err = file_work(w);
+	}
+	if (ragged && file_is_dirty(in))
+		recompress_ragged(in);
+	inode_put(in);
 	return err;
 }
 

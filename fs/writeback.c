@@ -19,6 +19,9 @@
 #include "fs/flush.h"
 #include "fs/later.h"
 
+/* Records that one range becomes: an entry of the map and a count of references, each with its key, rounded up. */
+#define RANGE_RECORDS 128
+
 struct writeback {
 	struct fs *fs;
 	struct lock lock;
@@ -335,10 +338,15 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 	uint64_t start = window_start(in->fs, off);
 	struct window *w = window_at(in, start);
 	uint32_t at = (uint32_t)(off - start);
+	unsigned nr;
 
 	assert(w && w->buf && at >= w->base && at + len <= w->base + w->cap);
 	memcpy(w->buf + (at - w->base), p, len);
+	nr = w->dirty.nr;
 	ranges_add(&w->dirty, at, (uint32_t)len);
+	/* (A tiny file's bytes go into the records themselves.) */
+	if (w->dirty.nr > nr)
+		commit_expect(in->fs, RANGE_RECORDS + (off + len <= INLINE_MAX ? len : 0));
 	in->written += len;
 }
 

@@ -4,6 +4,7 @@
 
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "conf/log.h"
@@ -73,6 +74,7 @@ static void slow_wait(void)
 /* ---- a volume on it ---- */
 
 static struct fs_make make;
+static uint64_t checkpoint_len; /* 0: by the volume's size */
 
 static void up(void)
 {
@@ -83,6 +85,7 @@ static void up(void)
 			      .codec = {.mode = CODEC_AUTO, .level = 1},
 			      .memory_len = 32 * MIB,
 			      .cache_len = 16 * MIB,
+			      .checkpoint_len = checkpoint_len,
 			      .threads = 2};
 	char why[512] = "";
 
@@ -98,6 +101,7 @@ static int setup(void **state)
 	slow.ops.attach = slow_attach;
 	slow.ops.run = slow_run;
 	slow_set(false, 0);
+	checkpoint_len = 0;
 	fs_make_init(&make, 1);
 	fs_make_down(&make);
 	up();
@@ -456,6 +460,54 @@ static void whoever_waits_for_room_gets_a_commit(void **state)
 	}
 }
 
+static atomic_uint nr_put;
+
+static void *put_tiny(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < 2000; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "tiny%u", i);
+		put(name, 0, 4096, (uint8_t)i);
+		nr_put = i + 1;
+	}
+	return NULL;
+}
+
+/* The bytes of tiny files are in the batch, which must fit into the log of a volume that is nearly full. */
+static void a_group_does_not_grow_without_end(void **state)
+{
+	struct commit_stat st;
+	pthread_t writer;
+
+	(void)state;
+	checkpoint_len = MIB;
+	again();
+	put("big", 0, 300000, 1);
+	slow_set(true, 0);
+	freeze();
+	nr_put = 0;
+	assert_int_equal(pthread_create(&writer, NULL, put_tiny, NULL), 0);
+	usleep(300000);
+	assert_in_range(nr_put, 50, 300);
+	slow_set(false, 0);
+	while (nr_put < 2000) {
+		commit_stat_get(make.fs, &st);
+		assert_true(st.last_bytes < 2 * MIB);
+		usleep(100);
+	}
+	pthread_join(writer, NULL);
+	sync_all();
+	again();
+	for (unsigned i = 0; i < 2000; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "tiny%u", i);
+		has(name, 0, 4096, 0, (uint8_t)i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +525,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(mapped_bytes_are_recorded, setup, teardown),
 		cmocka_unit_test_setup_teardown(whoever_waits_for_room_gets_a_commit, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_group_does_not_grow_without_end, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
