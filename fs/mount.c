@@ -5,15 +5,16 @@
  * on a signal syncfs() brings them in first, with the loop still serving it; a second signal does not wait for that. */
 #include "fs/mount.h"
 
-#include <fcntl.h>
 #include <mntent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "conf/base.h"
@@ -311,15 +312,45 @@ static void *mount_probe(void *arg)
 	return NULL;
 }
 
-/* Have the kernel write what it holds of our files. */
+/* Run sync(1) for the mountpoint. */
+static int mount_sync(const char *mountpoint)
+{
+	char name[] = "sync", option[] = "-f", end[] = "--";
+	AUTO_FREE char *path = strdup(mountpoint);
+	char *argv[] = {name, option, end, path, NULL};
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int status = 0, err;
+	pid_t pid;
+
+	if (!path)
+		return -ENOMEM;
+	sigemptyset(&none);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	/* A group of its own: a second Ctrl-C is for us. */
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+	err = posix_spawnp(&pid, "sync", NULL, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	if (err)
+		return -err;
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+}
+
+/* Have the kernel write what it holds of our files. By another process: what waits for an answer of ours cannot be killed
+ * while our descriptor of /dev/fuse is open, and it stays open as long as a thread of ours waits. */
 static void *mount_flush(void *arg)
 {
 	struct mount *m = arg;
-	AUTO_FD int fd = open(m->conf->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = mount_sync(m->conf->mountpoint);
 
-	if (fd < 0 || syncfs(fd))
-		log_warn("cannot have the kernel write %s: %s", m->conf->mountpoint,
-			 strerror(errno));
+	if (err)
+		log_warn("cannot have the kernel write %s: sync: %s", m->conf->mountpoint,
+			 strerror(-err));
 	atomic_store(&m->flushed, true);
 	sem_post(&m->bell);
 	return NULL;

@@ -91,6 +91,13 @@ static int say(struct ops *o, const char *name, int err, const char *what)
 
 /* ---- attributes ---- */
 
+/* The bits of @keep. The kernel looks at an access list only where there are bits of its mask, which stands in the group's
+ * place: so there, one to write stays where it is all there is. (Nothing can be opened for writing.) */
+static mode_t mode_of(mode_t mode, mode_t keep)
+{
+	return mode & (mode & keep & S_IRWXG ? keep : keep | S_IRWXG);
+}
+
 static void fill_attr(const struct slice_node *n, struct inode *in, struct stat *st)
 {
 	struct attr a;
@@ -100,7 +107,7 @@ static void fill_attr(const struct slice_node *n, struct inode *in, struct stat 
 	st->st_nlink = 1;
 	switch (n->kind) {
 	case SLICE_NODE_DIR:
-		st->st_mode = S_IFDIR | (a.mode & 0555);
+		st->st_mode = S_IFDIR | mode_of(a.mode, 0555);
 		st->st_nlink = 2;
 		st->st_size = 0;
 		break;
@@ -109,7 +116,7 @@ static void fill_attr(const struct slice_node *n, struct inode *in, struct stat 
 		st->st_size += (off_t)strlen(n->text);
 		break;
 	default:
-		st->st_mode = S_IFREG | (a.mode & 0444);
+		st->st_mode = S_IFREG | mode_of(a.mode, 0444);
 		st->st_size = (off_t)slice_len(n->slice);
 		break;
 	}

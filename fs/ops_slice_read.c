@@ -56,6 +56,12 @@ static void read_end(struct slice_read *r, int err)
 	read_free(r);
 }
 
+/* The mount ends, or the kernel has let go of it: nobody waits for the bytes. */
+static int read_wanted(const struct slice_read *r)
+{
+	return fuse_session_exited(r->ops->se) ? -EIO : 0;
+}
+
 static void part_end(struct slice_part *p, int err)
 {
 	struct slice_read *r = p->all;
@@ -74,6 +80,8 @@ static void part_job(struct job *job)
 	size_t done;
 	int err = atomic_load(&r->err);
 
+	if (!err)
+		err = read_wanted(r);
 	if (!err)
 		err = slice_read(r->in, r->slice, r->off + p->at, p->end - p->at, r->buf + p->at,
 				 &done);

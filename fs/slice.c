@@ -18,6 +18,8 @@
 
 #define HEAD_FIRST 4096	     /* bytes that have nearly every head */
 #define HEAD_MAX   (1 * MIB) /* of a dtype with ten thousands of fields */
+#define HEAD_KEPT                                                                                  \
+	4096 /* a longer one is made again for each read of it: slices live as long as the kernel likes */
 /* Times of change come from the coarse clock, whose ticks are 10 ms at most. */
 #define SETTLED_NS (100 * 1000000LL)
 
@@ -41,9 +43,10 @@ struct slice {
 	XXH128_hash_t src_sum; /* of the source's head */
 	size_t src_head_len;
 	uint64_t src_len; /* bytes that the source has at least */
-	uint8_t *head;	  /* heap */
+	uint8_t *head;	  /* heap; NULL: longer than HEAD_KEPT */
 	size_t head_len;
-	struct slice_map *map; /* heap */
+	struct slice_pick *pick; /* heap; what to make the head of, where it is not kept */
+	struct slice_map *map;	 /* heap */
 };
 
 /* ---- the source's head ---- */
@@ -131,6 +134,15 @@ static int make_parts(struct slice *s, const struct npy_head *head, const struct
 
 	if (!err)
 		err = slice_map_new(head, pick, &s->map);
+	if (!err && s->head_len > HEAD_KEPT) {
+		free(s->head);
+		s->head = NULL;
+		s->pick = malloc(sizeof(*pick));
+		if (s->pick)
+			*s->pick = *pick;
+		else
+			err = -ENOMEM;
+	}
 	return err ? why_say(why, err, "cannot make the head: %s", strerror(-err)) : 0;
 }
 
@@ -195,6 +207,7 @@ void slice_put(struct slice *s)
 		return;
 	lock_fini(&s->lock);
 	free(s->head);
+	free(s->pick);
 	free(s->map);
 	free(s);
 }
@@ -420,14 +433,38 @@ static int read_items(struct inode *in, const struct slice_map *m, uint64_t off,
 	return err;
 }
 
+/* Bytes of a head that is not kept. */
+static int head_again(struct inode *in, const struct slice *s, size_t off, size_t len, uint8_t *to)
+{
+	AUTO_FREE uint8_t *bytes = NULL, *made = NULL;
+	const struct why nobody = {.buf = NULL};
+	struct npy_head head;
+	size_t made_len;
+	int err = load_head(in, &bytes, &head, &nobody);
+
+	if (!err)
+		err = slice_npy_head(&head, s->pick, &made, &made_len);
+	/* The source has become another array. */
+	if (err == -EINVAL || (!err && made_len != s->head_len))
+		err = -ESTALE;
+	if (!err)
+		memcpy(to, made + off, len);
+	return err;
+}
+
 int slice_read(struct inode *in, const struct slice *s, uint64_t off, size_t len, uint8_t *buf,
 	       size_t *done)
 {
 	size_t n = off < s->head_len ? MIN(len, s->head_len - (size_t)off) : 0;
 	int err = 0;
 
-	memcpy(buf, s->head + (n ? off : 0), n);
+	if (n && s->head)
+		memcpy(buf, s->head + off, n);
+	else if (n)
+		err = head_again(in, s, (size_t)off, n, buf);
 	*done = 0;
+	if (err)
+		return err;
 	if (n < len)
 		err = read_items(in, s->map, off + n - s->head_len, len - n, buf + n, done);
 	*done += n;

@@ -13,6 +13,7 @@ import json
 import mmap
 import multiprocessing
 import os
+import struct
 import shutil
 import sys
 import tempfile
@@ -509,6 +510,18 @@ def others_read_what_they_may(rng):
     assert as_nobody(whole, name) is None
     os.removexattr("d/e/a.npy", "system.posix_acl_access")
     assert as_nobody(whole, name) == errno.EACCES
+    # One that lets them write only, in a file and on the way to it: they are not others.
+    for path, others in (("d/e/a.npy", 4), ("d/e", 5)):
+        before = os.stat(path).st_mode & 0o7777
+        acl = struct.pack("<I" + "HHI" * 5, 2, 1, 7, 2**32 - 1, 2, 2, 65534, 4, 0, 2**32 - 1,
+                          16, 2, 2**32 - 1, 32, others, 2**32 - 1)
+        os.chmod("d/e/a.npy", 0o644)
+        os.setxattr(path, "system.posix_acl_access", acl)
+        assert as_nobody(whole, "d/e/a.npy") == errno.EACCES
+        assert as_nobody(whole, name) == errno.EACCES, path
+        os.removexattr(path, "system.posix_acl_access")
+        assert as_nobody(whole, name) is None
+        os.chmod(path, before)
     assert as_nobody(os.open, name, os.O_WRONLY) == errno.EACCES
     assert as_nobody(os.mkdir, MOUNT + "/.slice/x") == errno.EACCES
 
