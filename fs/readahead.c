@@ -1,5 +1,5 @@
-/* Reads that go on where others ended, or nearly so, are a run; with each read of a run we are further ahead: what is
- * left of the unit, one unit more, two, four, up to the window; so also for reads that each end where the one before
+/* Reads that go on where others ended, or nearly so, are a run; with each read of a run we are further ahead: as much as
+ * was read, then what is left of the unit, one unit more, two, four, up to the window; so also for reads that each end where the one before
  * began. Reads at a constant distance, four of them, are a stride: then each place that comes is asked for by itself, one,
  * two, four ahead. A read that belongs to nothing known begins a stream in place of the one that was longest quiet, so
  * random readers cost nothing but that. */
@@ -14,6 +14,10 @@
 /* Two reads are no run yet unless they are closer: random ones in a file of 64 MiB are within 2 MiB of each other one time
  * in sixteen, and reading on costs an extent. */
 #define NEAR (128 * KIB)
+/* Behind a page that is not there the kernel reads on by itself, twice where a row ends in the next page: whoever reads
+ * rows at random seems to go forward with these. Only more than that is going forward, if it did not begin where the file
+ * does; and up to two units no more is brought in than was read. */
+#define FORWARD_SURE 3
 /* The kernel asks for whole pages, so steps that are no multiple of one differ by one. */
 #define PAGE 4096
 /* Places ahead of a strided reader, and how far apart they may be. */
@@ -82,8 +86,12 @@ static void ask_forward(struct readahead_stream *s, uint64_t unit, uint64_t tile
 	uint64_t ahead = MIN(window, unit << MIN(s->nr_forward - 1, 10U));
 	/* Up to where a unit ends, so that none is asked for twice. */
 	uint64_t stop = round_down(s->hi, unit) + unit + ahead;
-	uint64_t from = MAX(s->asked, round_up(s->hi, tile));
+	uint64_t from = MAX(s->asked, round_up(s->hi, tile)), read = s->hi - s->lo;
 
+	if (s->lo && s->nr_forward < FORWARD_SURE && read < unit)
+		return;
+	if (s->lo && read < 2 * unit)
+		stop = MIN(stop, round_up(s->hi + read, tile));
 	if (!ahead || from >= stop)
 		return;
 	ask_for(a, from, stop - from);

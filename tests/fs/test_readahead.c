@@ -232,6 +232,22 @@ static void a_stride_that_ends_is_forgotten(void **state)
 	assert_int_equal(t.asked_len, asked);
 }
 
+/* Rows of 64 KiB: the kernel reads around the fault, and twice on from there. */
+static void what_the_kernel_adds_is_no_going_forward(void **state)
+{
+	struct trace t;
+
+	(void)state;
+	trace_init(&t);
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t off = (uint64_t)(i * i % 499 + 1) * 4 * MIB + i * 4096;
+
+		for (unsigned k = 0; k < 3; k++)
+			step(&t, off + k * 128 * KIB, 128 * KIB);
+	}
+	assert_int_equal(t.asked_len, 0);
+}
+
 static void two_readers_of_one_file_are_told_apart(void **state)
 {
 	struct trace t;
@@ -243,7 +259,8 @@ static void two_readers_of_one_file_are_told_apart(void **state)
 		step(&t, off, TILE);
 		step(&t, 200 * MIB + off, TILE);
 	}
-	assert_true(t.nr_late <= 4);
+	/* The second one did not begin where the file does. */
+	assert_true(t.nr_late <= 8);
 	assert_int_equal(most_asked(&t), 1);
 	/* One forward, one backward. */
 	trace_init(&t);
@@ -366,6 +383,7 @@ int main(void)
 		cmocka_unit_test(a_backward_reader_is_met_from_below),
 		cmocka_unit_test(strides_are_met_step_by_step),
 		cmocka_unit_test(a_stride_that_ends_is_forgotten),
+		cmocka_unit_test(what_the_kernel_adds_is_no_going_forward),
 		cmocka_unit_test(two_readers_of_one_file_are_told_apart),
 		cmocka_unit_test(random_reads_ask_for_nothing),
 		cmocka_unit_test(going_elsewhere_starts_anew),
