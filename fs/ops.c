@@ -156,8 +156,7 @@ void ops_drain(struct ops *o)
  *   write() (promise 6) can be kept.
  * AUTO_INVAL_DATA: nobody but this kernel changes our files, and it would drop its pages with each change of mtime.
  * SPLICE_*: what we write and read is in memory.
- * SETXATTR_EXT: libfuse does not tell the handler what it adds; ops_setxattr() finds it out itself.
- * DIRECT_IO_ALLOW_MMAP: see fill_open() in ops_file.c. */
+ * SETXATTR_EXT: libfuse does not tell the handler what it adds; ops_setxattr() finds it out itself. */
 static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 {
 	static const uint64_t wanted[] = {
@@ -181,6 +180,10 @@ static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 		fuse_api_unwant(conn, FUSE_CAP_OVER_IO_URING);
 	/* No handler gives up midway, so there is nothing that an interrupt could do. */
 	conn->no_interrupt = 1;
+#endif
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	/* Kernels without it (before 6.6) do not write back what was changed through mappings before direct reads. */
+	o->direct = fuse_api_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
 #if FUSE_API_KILLPRIV
 	o->killpriv = fuse_api_want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);

@@ -210,6 +210,7 @@ struct ops {
 	void (*ready)(void *arg); /* called when the first request has come */
 	void *ready_arg;
 	atomic_uint nr_later;	  /* requests that jobs will answer */
+	bool direct;		  /* an open file may go around the kernel's pages */
 	pthread_key_t thread_key; /* of libfuse's threads, see ops_drain() */
 	struct hist took[OPS_NR]; /* nanoseconds from request to reply */
 };

@@ -66,6 +66,11 @@ int ops_file_new(struct ops *o, struct inode *in, struct ops_file **out)
 void ops_file_free(struct ops_file *f)
 {
 	unlist(f);
+	if (f->direct_writes) {
+		lock_take(&f->in->lock);
+		f->in->nr_direct_writes--;
+		lock_release(&f->in->lock);
+	}
 	if (f->in) {
 		file_closed(f->in);
 		inode_put(f->in);
@@ -84,6 +89,25 @@ static bool open_accesses(const struct fuse_file_info *fi)
 	return (fi->flags & O_ACCMODE) != O_WRONLY && !(fi->flags & O_NOATIME);
 }
 
+/* Who only writes, and is alone with the file, goes around the kernel's pages: a copy less, and no memory for what may
+ * never be read (twice the rate for large writes, the same for small ones). Until the last such writer has closed, everybody
+ * who comes does so, too: many kernels leave in place pages that a reader brings in while the bytes are written.
+ * Not appending: logs are followed while they are written. */
+static void open_direct(struct ops_file *f, const struct fuse_file_info *fi)
+{
+	struct inode *in = f->in;
+	int how = fi->flags & O_ACCMODE;
+
+	if (!f->ops->direct)
+		return;
+	lock_take(&in->lock);
+	f->direct = in->nr_direct_writes ||
+		    (how == O_WRONLY && !(fi->flags & O_APPEND) && in->nr_open == 1);
+	f->direct_writes = f->direct && how != O_RDONLY;
+	in->nr_direct_writes += f->direct_writes;
+	lock_release(&in->lock);
+}
+
 /* The kernel's pages stay right, since it makes all changes, and a file just written is read from them. But such reads
  * do not reach us: where one would move the access time, the opening for reading counts as the access, and the kernel is
  * told before it has its answer. A file opened for both loses its pages instead, as it may never be read.
@@ -98,7 +122,9 @@ static void fill_open(fuse_req_t req, struct ops_file *f, struct fuse_file_info 
 		ops_attr_changed(req, f->in);
 		due = false;
 	}
+	open_direct(f, fi);
 	fi->fh = (uintptr_t)f;
+	fi->direct_io = f->direct;
 	fi->keep_cache = !due;
 	fi->noflush = 1;
 #if FUSE_API_NEW

@@ -10,6 +10,8 @@ struct ops_file {
 	struct ops_file *prev, *next; /* a list of open ones; guarded by its lock */
 	struct inode *in;	      /* of a file: referenced; else NULL */
 	struct slice *slice;	      /* of a slice, whose source is in: referenced; else NULL */
+	bool direct;		      /* the kernel keeps no pages of what goes through it */
+	bool direct_writes;	      /* counted in the inode */
 	struct lock lock;
 	struct readahead ahead;	      /* guarded by lock */
 	atomic_uint_fast64_t dir_end; /* of a directory: the first cookie that is not shown */

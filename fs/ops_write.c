@@ -22,13 +22,15 @@ int ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t len, off_t
 	      struct fuse_file_info *fi)
 {
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-	struct inode *in = ops_file_of(fi)->in;
+	const struct ops_file *f = ops_file_of(fi);
+	struct inode *in = f->in;
 	int err;
 
 	(void)ino;
 	if (!in)
 		return -EPERM;
-	atomic_store_explicit(&in->paged, true, memory_order_relaxed);
+	if (!f->direct)
+		atomic_store_explicit(&in->paged, true, memory_order_relaxed);
 	if (ops_kills_privs(fi))
 		err = write_killing_privs(req, in, (uint64_t)off, &iov);
 	else
