@@ -15,6 +15,8 @@
  * as long as the same one wins. A full search comes again when an extent takes an eighth more than
  * the one after the last search, which tells another kind of data, or a better place in the same.
  *
+ * Text is not searched at all: libzstd has its plain bytes.
+ *
  * Levels above the lowest search each extent in full, as there encoding takes longer still. */
 #include "codec/choose.h"
 
@@ -470,6 +472,17 @@ static bool recall(struct search *s, struct codec_notes *n)
 	return true;
 }
 
+/* What no filter makes shorter. (Where a head tells of items, they are not characters.) */
+static bool text(struct search *s)
+{
+	if (s->array.width || s->j->opts->level > CODEC_LEVEL_MIN ||
+	    !probe_is_text(s->j->raw, s->j->raw_len))
+		return false;
+	s->out->list[0] = (struct choice){.filter = {.width = 1}, .matches = 1};
+	s->out->nr = 1;
+	return true;
+}
+
 static bool dull(const struct codec_job *j, struct codec_notes *n)
 {
 	if (!n->skip)
@@ -499,7 +512,7 @@ int choose(const struct codec_job *j, uint8_t *work, struct choices *out)
 	recall_array(&s, &n);
 	if (dull(j, &n)) {
 		out->why = CODEC_WHY_DULL;
-	} else if (!recall(&s, &n)) {
+	} else if (!recall(&s, &n) && !text(&s)) {
 		search_parts(&s, work);
 		pick_tile(&s);
 		n.age = 0;

@@ -59,3 +59,36 @@ bool probe_glance(const uint8_t *raw, size_t len)
 	 * fire in vain. */
 	return excess(raw, len) > 430;
 }
+
+/* Programs have 60 to 90 different characters in 4 KiB, prose 45 to 60, numbers 12 to 16. */
+#define TEXT_KINDS  40
+#define TEXT_LEN    4096u
+#define TEXT_PIECES 8u
+/* One byte in so many may be of another alphabet. */
+#define TEXT_OTHER 64u
+
+bool probe_is_text(const uint8_t *raw, size_t len)
+{
+	size_t nr_pieces = len > TEXT_LEN ? TEXT_PIECES : 1,
+	       piece = MIN(len, (size_t)TEXT_LEN) / nr_pieces;
+	unsigned nr = 0, nr_other = 0;
+	bool seen[128] = {false};
+
+	/* Not at the beginning, which may be a table of what follows. */
+	for (size_t k = 0; k < nr_pieces; k++) {
+		const uint8_t *s = raw + (len - piece) / nr_pieces * k + (len - piece) / nr_pieces;
+
+		for (size_t i = 0; i < piece; i++) {
+			/* Backspace to carriage return, and from blank on. */
+			if (s[i] < ' ' && (s[i] < '\b' || s[i] > '\r'))
+				return false;
+			if (s[i] > '~')
+				nr_other++;
+			else
+				seen[s[i]] = true;
+		}
+	}
+	for (unsigned i = 0; i < 128; i++)
+		nr += seen[i];
+	return nr >= TEXT_KINDS && nr_other <= piece * nr_pieces / TEXT_OTHER;
+}

@@ -27,4 +27,8 @@ bool probe_is_fill(const uint8_t *raw, size_t len);
  * alone would pay. Takes 1 us. */
 bool probe_glance(const uint8_t *raw, size_t len);
 
+/* A look at 4 KiB: true when they are ASCII text of many different characters, as prose and programs are. Columns of numbers
+ * and sequences over a small alphabet are not. Takes 3 us. */
+bool probe_is_text(const uint8_t *raw, size_t len);
+
 #endif

@@ -59,6 +59,42 @@ static void a_glance_reads_only_what_is_there(void **state)
 	}
 }
 
+static void text_is_many_printable_characters(void **state)
+{
+	static const char columns[] = "-0123456789.,e+ \n";
+	uint8_t p[20000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(p); i++)
+		p[i] = (uint8_t)(' ' + i * 2654435761u % 95);
+	for (size_t len = 64; len <= sizeof(p); len = len * 3 / 2)
+		assert_true(probe_is_text(p, len));
+	/* Too few, as in a short one. */
+	assert_false(probe_is_text(p, 30));
+	/* A table before it, a few letters of another alphabet. */
+	memset(p, 0, 500);
+	p[sizeof(p) - 1] = p[sizeof(p) - 9] = 0xc3;
+	assert_true(probe_is_text(p, sizeof(p)));
+	memset(p + sizeof(p) - 512, 0xc3, 100);
+	assert_false(probe_is_text(p, sizeof(p)));
+	memset(p + sizeof(p) - 512, 'a', 100);
+	assert_true(probe_is_text(p, sizeof(p)));
+	p[sizeof(p) - 1] = 0;
+	assert_false(probe_is_text(p, sizeof(p)));
+	for (size_t i = 0; i < sizeof(p); i++)
+		p[i] = (uint8_t)columns[i * 7 % (sizeof(columns) - 1)];
+	assert_false(probe_is_text(p, sizeof(p)));
+	for (size_t n = 0; test_len(n); n++) {
+		for (int at = GUARD_ABOVE; at <= GUARD_BELOW; at++) {
+			struct guarded g = guarded_new(test_len(n), (enum guard_at)at);
+
+			memset(g.p, 'a', g.len);
+			assert_false(probe_is_text(g.p, g.len));
+			guarded_free(&g);
+		}
+	}
+}
+
 static void the_limit_is_three_per_cent(void **state)
 {
 	(void)state;
@@ -72,6 +108,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fill_is_seen_at_every_length),
+		cmocka_unit_test(text_is_many_printable_characters),
 		cmocka_unit_test(a_glance_tells_text_from_noise),
 		cmocka_unit_test(a_glance_reads_only_what_is_there),
 		cmocka_unit_test(the_limit_is_three_per_cent),
