@@ -15,8 +15,8 @@ Metric = collections.namedtuple("Metric", "unit base lower", defaults=(None, Fal
 
 # What a run does by default, with --quick, and with --smoke: enough to see that all of it works.
 SIZES = {
-    "full": {"arrays_mb": 96, "codec_mb": 400, "rows_mb": 432, "rand_mib": 128, "big_mib": 256, "budget": 1.5,
-             "names": 3000, "small": 1000, "files": 10000, "rounds": 3, "mib": 3072, "mbps": 100},
+    "full": {"arrays_mb": 384, "codec_mb": 400, "rows_mb": 432, "rand_mib": 128, "big_mib": 256, "budget": 1.5,
+             "names": 3000, "small": 1000, "files": 10000, "rounds": 2, "mib": 3072, "mbps": 100},
     "quick": {"arrays_mb": 48, "codec_mb": 200, "rows_mb": 192, "rand_mib": 64, "big_mib": 128, "budget": 0.7,
               "names": 1500, "small": 500, "files": 4000, "rounds": 1, "mib": 2048, "mbps": 100},
     "smoke": {"arrays_mb": 3, "codec_mb": 3, "rows_mb": 12, "rand_mib": 4, "big_mib": 8, "budget": 0.05,
