@@ -346,12 +346,23 @@ static bool numbers_low(struct fs *fs)
 	       atomic_load(&fs->next_gen) + NUMBERS_LEFT >= atomic_load(&c->ceiling_gen);
 }
 
+bool commit_is_long(struct fs *fs)
+{
+	return open_len(fs->commit) > LONG_TIMES * fs->commit->kick_after;
+}
+
 int commit_numbers(struct fs *fs)
 {
-	bool wait = numbers_low(fs) || open_len(fs->commit) > LONG_TIMES * fs->commit->kick_after;
+	int err;
 
 	/* Whoever it is: it is rare, and the op may be one of several that belong together. */
-	return wait ? wait_for(fs, commit_open_txg(fs)) : 0;
+	if (numbers_low(fs))
+		return wait_for(fs, commit_open_txg(fs));
+	if (!commit_is_long(fs))
+		return 0;
+	err = wait_for(fs, commit_open_txg(fs));
+	/* Its failure is for those to hear who wait for its data. */
+	return commit_is_long(fs) ? err : 0;
 }
 
 void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen)

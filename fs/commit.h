@@ -44,6 +44,8 @@ struct record_buf *commit_records(struct fs *fs, uint64_t txg);
 void commit_grown(struct fs *fs);
 /* What was just written will be @len bytes of records when it is flushed; a commit begins when that is much. */
 void commit_expect(struct fs *fs, uint64_t len);
+/* The open group has so many records that changes wait for its commit. */
+bool commit_is_long(struct fs *fs);
 /* Whether the records of @txg may still take file data: a batch has an end, and so has what is kept free for the log. */
 bool commit_takes_data(struct fs *fs, uint64_t txg);
 int commit_freed_room(struct fs *fs, uint64_t txg, unsigned nr);

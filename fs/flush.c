@@ -37,10 +37,6 @@
 /* A bundle of several windows' bytes is no longer than what is decoded at once. */
 #define BUNDLE_SHARED CODEC_TILE_LEN
 
-/* Bundles of many files resemble each other, and a search for what suits one takes as long as encoding it several times:
- * so they have a memory of their own, of so many, lest it lasts when other files come. */
-#define BUNDLES_ALIKE 64u
-
 /* What heads are looked for in, of a file whose beginning has been written before. */
 #define LEARN_LEN (64 * KIB)
 
@@ -62,7 +58,7 @@ struct flush {
 	struct flush *next; /* of the spare ones */
 	struct window *w;   /* the first of a chain */
 	struct codec_opts opts;
-	struct codec_file *file; /* of the extent that comes next; NULL: a bundle's, of one file */
+	struct codec_file *file; /* of the extent that comes next; NULL: a bundle's */
 	struct codec_job codec;	 /* the same */
 	/* the dirty ranges, and where their bytes are; heap, cap of each */
 	struct extent_part *part;
@@ -71,9 +67,7 @@ struct flush {
 	/* as many as there are parts at most; heap, cap of them */
 	struct flushed *out;
 	unsigned nr_out, nr_done;
-	uint8_t *bundle;	  /* extent_len bytes, NULL until needed; heap */
-	struct codec_file *alike; /* the last bundles' of several files; heap, or NULL */
-	unsigned nr_alike;
+	uint8_t *bundle;	   /* extent_len bytes, NULL until needed; heap */
 	struct bundle_part *table; /* heap, cap of them */
 	uint8_t *scratch;	   /* codec_scratch_len(extent_len) bytes; heap */
 };
@@ -108,7 +102,6 @@ static void flush_free(struct flush *f)
 	free(f->out);
 	free(f->table);
 	free(f->bundle);
-	codec_file_free(f->alike);
 	free(f->scratch);
 	free(f);
 }
@@ -332,16 +325,6 @@ static int bundle_fill(struct flush *f, const struct flushed *o, size_t *len)
 	return 0;
 }
 
-/* NULL, for want of memory, is fine with the codec. */
-static struct codec_file *flush_alike(struct flush *f)
-{
-	if (f->nr_alike++ % BUNDLES_ALIKE == 0) {
-		codec_file_free(f->alike);
-		f->alike = codec_file_new();
-	}
-	return f->alike;
-}
-
 /* The next one, for the codec. */
 static int flush_job(struct flush *f)
 {
@@ -352,8 +335,7 @@ static int flush_job(struct flush *f)
 	f->codec = (struct codec_job){
 		.opts = &f->opts, .scratch = f->scratch, .enough = RAID_LEAST_LEN};
 	if (o->nr > 1) {
-		f->file = f->w->batch ? flush_alike(f) : NULL;
-		f->codec.file = f->file;
+		f->file = NULL;
 		err = bundle_fill(f, o, &f->codec.raw_len);
 		f->codec.raw = f->bundle;
 		return err;

@@ -26,6 +26,7 @@ struct inode {
 	uint32_t nr_open; /* guarded by lock */
 	uint32_t
 		nr_direct_writes; /* of them: may write, and not through the kernel's pages; guarded by lock */
+	bool mixed; /* opened beside one of these: the kernel's pages may be older; guarded by lock */
 	/* The kernel may have pages of it, from which it answers reads without us. Set before a reply that may give it
 	 * some; it lasts as long as the kernel knows the inode. */
 	atomic_bool paged;

@@ -5,6 +5,7 @@
  * on a signal syncfs() brings them in first, with the loop still serving it; a second signal does not wait for that. */
 #include "fs/mount.h"
 
+#include <fcntl.h>
 #include <mntent.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -341,6 +342,13 @@ static int mount_sync(const char *mountpoint)
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
 }
 
+static int mount_sync_here(const char *mountpoint)
+{
+	AUTO_FD int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || syncfs(fd) ? -errno : 0;
+}
+
 /* Have the kernel write what it holds of our files. By another process: what waits for an answer of ours cannot be killed
  * while our descriptor of /dev/fuse is open, and it stays open as long as a thread of ours waits. */
 static void *mount_flush(void *arg)
@@ -349,7 +357,9 @@ static void *mount_flush(void *arg)
 	int err = mount_sync(m->conf->mountpoint);
 
 	if (err)
-		log_warn("cannot have the kernel write %s: sync: %s", m->conf->mountpoint,
+		err = mount_sync_here(m->conf->mountpoint);
+	if (err)
+		log_warn("cannot have the kernel write %s: %s", m->conf->mountpoint,
 			 strerror(-err));
 	atomic_store(&m->flushed, true);
 	sem_post(&m->bell);

@@ -181,12 +181,13 @@ static void ops_agree(void *userdata, struct fuse_conn_info *conn)
 	/* No handler gives up midway, so there is nothing that an interrupt could do. */
 	conn->no_interrupt = 1;
 #endif
-#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
-	/* Kernels without it (before 6.6) do not write back what was changed through mappings before direct reads. */
-	o->direct = fuse_api_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
-#endif
 #if FUSE_API_KILLPRIV
 	o->killpriv = fuse_api_want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+#endif
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	/* Kernels without it (before 6.6) do not write back what was changed through mappings before direct reads. And with
+	 * direct writes the kernel takes no setuid bits away by itself. */
+	o->direct = o->killpriv && fuse_api_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
 	/* A truncation that comes with an open does not tell about setuid but through the above. */
 	if (o->killpriv)

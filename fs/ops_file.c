@@ -89,23 +89,35 @@ static bool open_accesses(const struct fuse_file_info *fi)
 	return (fi->flags & O_ACCMODE) != O_WRONLY && !(fi->flags & O_NOATIME);
 }
 
-/* Who only writes, and is alone with the file, goes around the kernel's pages: a copy less, and no memory for what may
- * never be read (twice the rate for large writes, the same for small ones). Until the last such writer has closed, everybody
- * who comes does so, too: many kernels leave in place pages that a reader brings in while the bytes are written.
- * Not appending: logs are followed while they are written. */
-static void open_direct(struct ops_file *f, const struct fuse_file_info *fi)
+/* Who only writes, to an empty file, and is alone with it, goes around the kernel's pages: a copy less, and no memory for
+ * what may never be read (twice the rate for large writes, the same for small ones). Not appending, as logs are followed
+ * while they are written, and not where the kernel would have to take something away with the first write.
+ *
+ * Until the last such writer has closed, everybody who comes does so, too. That is not quite enough: a mapping and sendfile
+ * bring in pages all the same, and many kernels leave those in place that come in while a long write is under way. So the
+ * first open after all that has the kernel drop its pages. True: it shall. */
+static bool open_direct(struct ops_file *f, const struct fuse_file_info *fi)
 {
 	struct inode *in = f->in;
 	int how = fi->flags & O_ACCMODE;
+	bool drop = false;
 
 	if (!f->ops->direct)
-		return;
+		return false;
 	lock_take(&in->lock);
 	f->direct = in->nr_direct_writes ||
-		    (how == O_WRONLY && !(fi->flags & O_APPEND) && in->nr_open == 1);
+		    (how == O_WRONLY && !(fi->flags & (O_APPEND | O_DSYNC)) && in->nr_open == 1 &&
+		     !in->attr.size && !(in->attr.flags & ATTR_CAPS));
 	f->direct_writes = f->direct && how != O_RDONLY;
 	in->nr_direct_writes += f->direct_writes;
+	if (f->direct && in->nr_open > 1) {
+		in->mixed = true;
+	} else if (!f->direct && in->mixed) {
+		in->mixed = false;
+		drop = true;
+	}
 	lock_release(&in->lock);
+	return drop;
 }
 
 /* The kernel's pages stay right, since it makes all changes, and a file just written is read from them. But such reads
@@ -116,16 +128,17 @@ static void open_direct(struct ops_file *f, const struct fuse_file_info *fi)
 static void fill_open(fuse_req_t req, struct ops_file *f, struct fuse_file_info *fi)
 {
 	bool due = open_accesses(fi) && atomic_load(&f->in->paged) && file_access_due(f->in);
+	bool drop;
 
 	if (due && (fi->flags & O_ACCMODE) == O_RDONLY) {
 		file_accessed(f->in);
 		ops_attr_changed(req, f->in);
 		due = false;
 	}
-	open_direct(f, fi);
+	drop = open_direct(f, fi);
 	fi->fh = (uintptr_t)f;
 	fi->direct_io = f->direct;
-	fi->keep_cache = !due;
+	fi->keep_cache = !due && !drop;
 	fi->noflush = 1;
 #if FUSE_API_NEW
 	fi->parallel_direct_writes = 1;

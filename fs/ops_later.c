@@ -2,6 +2,7 @@
 #include "fs/ops_later.h"
 
 #include "conf/base.h"
+#include "fs/commit.h"
 
 struct wait_job {
 	struct job job;
@@ -48,6 +49,13 @@ static bool kind_changes_dir(enum ops_kind kind)
 	}
 }
 
+/* It may have to wait until a commit is through, whatever it is about. */
+static bool kind_changes(enum ops_kind kind)
+{
+	return kind_changes_dir(kind) || kind == OPS_write || kind == OPS_setattr ||
+	       kind == OPS_fallocate || kind == OPS_setxattr || kind == OPS_removexattr;
+}
+
 bool ops_may_begin(const struct ops *o, fuse_req_t req, enum ops_kind kind)
 {
 	bool alone = ops_alone(req);
@@ -56,6 +64,8 @@ bool ops_may_begin(const struct ops *o, fuse_req_t req, enum ops_kind kind)
 	if (kind == OPS_copy_file_range)
 		return false;
 	if (alone && o->dirsync && kind_changes_dir(kind))
+		return false;
+	if (alone && kind_changes(kind) && commit_is_long(o->fs))
 		return false;
 	later_forbid(alone || !kind_borrows(kind));
 	return true;

@@ -480,6 +480,7 @@ static void a_group_does_not_grow_without_end(void **state)
 {
 	struct commit_stat st;
 	pthread_t writer;
+	unsigned before;
 
 	(void)state;
 	checkpoint_len = MIB;
@@ -489,7 +490,11 @@ static void a_group_does_not_grow_without_end(void **state)
 	freeze();
 	nr_put = 0;
 	assert_int_equal(pthread_create(&writer, NULL, put_tiny, NULL), 0);
-	usleep(300000);
+	/* Until it stands still. */
+	do {
+		before = nr_put;
+		usleep(300000);
+	} while (nr_put > before || !before);
 	assert_in_range(nr_put, 50, 300);
 	slow_set(false, 0);
 	while (nr_put < 2000) {

@@ -158,12 +158,87 @@ is_cut_off()
 	is_whole
 }
 
+# What a program has written with O_DSYNC, with RWF_DSYNC, or on a mount with sync, outlives the daemon at once, also where
+# the kernel has no pages of it (who only writes).
+sync_writes_stay()
+{
+	local options
+
+	for options in commit=60 commit=60,sync; do
+		mount_matfs "raid=0,transport=$tr,shards=$shards,$options" || fail "$tr: cannot mount"
+		python3 - "$mnt" "$options" <<-'END' || fail "$tr: $options: cannot write"
+			import os, sys
+			at, options = sys.argv[1:]
+			new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+			for name, flag, write in (("opened", os.O_DSYNC, 0), ("each", 0, os.RWF_DSYNC), ("mount", 0, 0)):
+			    f = os.open(f"{at}/{name}", new | flag)
+			    for i in range(3):
+			        os.pwritev(f, [name.encode() * 50000], i * 50000 * len(name), write)
+			    # One that comes while it is written.
+			    if name == "opened":
+			        g = os.open(f"{at}/{name}", os.O_RDWR | os.O_DSYNC)
+			        os.pwrite(g, b"OPENED", 6)
+		END
+		kill -KILL "$(daemon_pids)" && wait_daemon_gone 10 || fail "$tr: it does not end"
+		while is_mounted "$mnt"; do
+			fusermount3 -u -z "$mnt"
+		done
+		mount_it
+		python3 - "$mnt" "$options" <<-'END' || fail "$tr: $options: what was written synchronously is lost"
+			import sys
+			at, options = sys.argv[1:]
+			names = ["opened", "each"] + ["mount"] * ("sync" in options.split(","))
+			for name in names:
+			    want = name.encode() * 150000
+			    if name == "opened":
+			        want = want[:6] + b"OPENED" + want[12:]
+			    assert open(f"{at}/{name}", "rb").read() == want, name
+		END
+		umount_matfs || fail "$tr: cannot unmount"
+	done
+}
+
+# A reader who comes, by every way, while one long write is under way, leaves no old page to those who come later.
+no_page_stays_old()
+{
+	mount_it
+	python3 - "$mnt/long" <<-'END' || fail "$tr: old bytes"
+		import mmap, os, sys, threading
+		name, n = sys.argv[1], 24 << 20
+		for turn in range(6):
+		    f = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+		    os.ftruncate(f, n)
+		    g = os.open(name, os.O_RDONLY)
+		    m = mmap.mmap(g, n, prot=mmap.PROT_READ)
+		    new = bytes([65 + turn]) * n
+		    writer = threading.Thread(target=lambda: os.pwrite(f, new, 0))
+		    writer.start()
+		    null = os.open("/dev/null", os.O_WRONLY)
+		    while writer.is_alive():
+		        for at in range(0, n, 1 << 20):
+		            m[at]
+		        os.sendfile(null, g, 0, 4 << 20)
+		    writer.join()
+		    assert os.pread(g, n, 0) == new, "read"
+		    os.close(f)
+		    with open(name, "rb") as h:
+		        assert h.read() == new, "read later"
+		        assert mmap.mmap(h.fileno(), n, prot=mmap.PROT_READ)[:] == new, "mapped later"
+		    os.close(g)
+		    os.close(null)
+		    m.close()
+	END
+	umount_matfs || fail "$tr: cannot unmount"
+}
+
 checks()
 {
 	new_shards 2
 	says_what_it_is
 	nobody_starves
 	waits_elsewhere
+	sync_writes_stay
+	no_page_stays_old
 	ends_by_signal TERM
 	goes_lazily
 	is_cut_off
