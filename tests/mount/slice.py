@@ -649,7 +649,10 @@ def readers_beside_a_writer(rng):
 def no_more_is_decoded_than_must_be(rng):
     """Tiles are of 128 KiB, so a row of 8 KiB is in two at most, and the head is in one."""
     a = np.cumsum(rng.normal(size=(2048, 1024)), axis=1)
-    np.save("a.npy", a)
+    with open("a.npy", "wb") as f:
+        np.save(f, a)
+        # What is not written yet need not be decoded, and later it need.
+        os.fsync(f.fileno())
     drop_caches()
 
     def decoded(expr):
