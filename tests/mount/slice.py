@@ -665,9 +665,11 @@ def no_more_is_decoded_than_must_be(rng):
     assert decoded("[1500]") <= 2 * tile
     assert decoded("[1000:1010, 500:510]") <= 2 * tile
     assert decoded("[300::512, 7]") <= 4 * tile
-    # What is decoded, is decoded once.
+    # What is decoded, is decoded once, as long as nothing has to go.
     decoded("[:, 3]")
-    assert decoded("[:, 3]") == 0 and decoded("[::-1, 4]") == 0
+    evicted = stats("cache", "evicted")
+    again = decoded("[:, 3]"), decoded("[::-1, 4]")
+    assert again == (0, 0) or stats("cache", "evicted") > evicted, again
 
 
 @check
