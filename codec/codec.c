@@ -57,6 +57,19 @@ static int try_choice(struct codec_job *j, struct pack_work *w, const struct cho
 	return err;
 }
 
+/* libzstd's middle levels are longer than its first on some kinds of planes, by up to an eighth: that one is tried, too. */
+static int pack_fast(struct codec_job *j, struct pack_work *w, const struct choice *c,
+		     struct packing *best)
+{
+	const struct codec_opts *asked = j->opts, fast = {asked->mode, CODEC_LEVEL_MIN};
+	int err;
+
+	j->opts = &fast;
+	err = try_choice(j, w, c, best);
+	j->opts = asked;
+	return err;
+}
+
 /* The shortest of the choices that are worth a try; one at the lowest level. Above it the plain bytes
  * are among them: what a slow search for repetition finds there, the choice cannot foresee. */
 static int pack_best(struct codec_job *j, struct pack_work *w, const struct choices *c,
@@ -72,7 +85,9 @@ static int pack_best(struct codec_job *j, struct pack_work *w, const struct choi
 		err = try_choice(j, w, &c->list[i], best);
 		slow &= pack_filters(&c->list[i].filter);
 	}
-	return err || !slow ? err : try_choice(j, w, &plain, best);
+	if (!err && slow)
+		err = try_choice(j, w, &plain, best);
+	return err || j->opts->level == CODEC_LEVEL_MIN ? err : pack_fast(j, w, &c->list[0], best);
 }
 
 /* This thread's memory: for packing, then for choosing. */
