@@ -14,8 +14,8 @@
 
 /* Measured with nothing in the pool and the cache: the program, its libraries, stacks, tables of the arenas. */
 #define BASE_LEN (12 * MIB)
-/* Of each worker, at work: its flush's scratch and its stripe's, a request of a megabyte. In extents. */
-#define THREAD_EXTENTS 3
+/* Of each worker, at work: its flush's scratch (two payloads, a bundle) and its stripe's (parity, a chunk). In extents. */
+#define THREAD_EXTENTS 5
 /* But never more than this part of all. */
 #define OWN_PART 2
 #define PART_MIN (8 * MIB)
@@ -28,7 +28,7 @@
 #define CACHE_MIN (4 * MIB)
 
 #define LOOK_MIN_MS 50
-#define LOOK_MAX_MS 500
+#define LOOK_MAX_MS 200
 
 struct budget {
 	struct fs *fs;
