@@ -87,7 +87,9 @@ static int pack_best(struct codec_job *j, struct pack_work *w, const struct choi
 	}
 	if (!err && slow)
 		err = try_choice(j, w, &plain, best);
-	return err || j->opts->level == CODEC_LEVEL_MIN ? err : pack_fast(j, w, &c->list[0], best);
+	if (!err && j->opts->level > CODEC_LEVEL_MIN && c->list[0].matches)
+		err = pack_fast(j, w, &c->list[0], best);
+	return err;
 }
 
 /* This thread's memory: for packing, then for choosing. */

@@ -76,7 +76,7 @@ bool probe_is_text(const uint8_t *raw, size_t len)
 
 	/* Not at the beginning, which may be a table of what follows. */
 	for (size_t k = 0; k < nr_pieces; k++) {
-		const uint8_t *s = raw + (len - piece) / nr_pieces * k + (len - piece) / nr_pieces;
+		const uint8_t *s = raw + (len - piece) / nr_pieces * (k + 1);
 
 		for (size_t i = 0; i < piece; i++) {
 			/* Backspace to carriage return, and from blank on. */

@@ -34,11 +34,11 @@
 #define NUMBERS_LEFT  (1U << 16)
 
 /* A group with more records than this part of what makes a checkpoint due is committed at once: what a shard keeps free
- * for the log on a full volume (raid/space.c: at least 1/32 of it) has to take a group that deletes, before it gives
+ * for the log on a full volume (raid/space.c: META_PART of it, or META_DEFAULT) has to take a group that deletes, before it gives
  * anything back. With LONG_TIMES as many, ops wait for the commit. */
 #define KICK_PART  4
 #define LONG_TIMES 4
-#define LOG_PART   32
+#define LOG_PART   32 /* as META_PART there */
 
 /* A checkpoint is due when the log since the last one is longer than that one was, and than this: */
 #define CHECKPOINT_MIN (1 * MIB)
@@ -184,10 +184,15 @@ struct record_buf *commit_records(struct fs *fs, uint64_t txg)
 	return txg_is_open(fs->commit, txg) ? &fs->commit->open : &fs->commit->closing;
 }
 
-/* (The length is looked at from outside the write transaction too: it is a hint.) */
+/* A look from outside the write transaction: a hint. */
+static uint64_t records_len(const struct record_buf *b)
+{
+	return __atomic_load_n(&b->len, __ATOMIC_RELAXED);
+}
+
 static uint64_t open_len(struct commit *c)
 {
-	return __atomic_load_n(&c->open.len, __ATOMIC_RELAXED) + atomic_load(&c->expected);
+	return records_len(&c->open) + atomic_load(&c->expected);
 }
 
 void commit_grown(struct fs *fs)
@@ -206,11 +211,7 @@ void commit_expect(struct fs *fs, uint64_t len)
 
 bool commit_takes_data(struct fs *fs, uint64_t txg)
 {
-	struct commit *c = fs->commit;
-
-	/* As above. */
-	return __atomic_load_n(&(txg_is_open(c, txg) ? &c->open : &c->closing)->len,
-			       __ATOMIC_RELAXED) <= 2 * c->kick_after;
+	return records_len(commit_records(fs, txg)) <= 2 * fs->commit->kick_after;
 }
 
 static struct freed_list *freed_list(struct commit *c, uint64_t txg)
@@ -351,7 +352,7 @@ bool commit_is_long(struct fs *fs)
 	return open_len(fs->commit) > LONG_TIMES * fs->commit->kick_after;
 }
 
-int commit_numbers(struct fs *fs)
+int commit_admit(struct fs *fs)
 {
 	int err;
 
@@ -555,8 +556,7 @@ static bool commit_empty(struct commit *c)
 	empty = !wb.nr_windows && !c->dirty;
 	lock_release(&c->lock);
 	/* Unsynchronized looks: whoever changes something after this look is not waiting for this commit. */
-	return empty && !__atomic_load_n(&c->open.len, __ATOMIC_RELAXED) &&
-	       !__atomic_load_n(&c->closing.len, __ATOMIC_RELAXED);
+	return empty && !records_len(&c->open) && !records_len(&c->closing);
 }
 
 static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK

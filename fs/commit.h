@@ -62,7 +62,7 @@ struct gate *commit_gate(struct fs *fs);
 
 /* Before every change: waits for a commit when the open group is long, and when numbers that no recovery will hand out
  * again are few, the logged ceiling being near. */
-int commit_numbers(struct fs *fs);
+int commit_admit(struct fs *fs);
 void commit_set_ceiling(struct fs *fs, uint64_t ino, uint64_t gen);
 
 struct commit_stat {

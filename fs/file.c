@@ -133,7 +133,7 @@ int file_write(struct inode *in, uint64_t off, const struct iovec *iov, unsigned
 	if (drop_privs && write_has_privs(in))
 		err = setattr_apply(in, &(struct setattr){.what = SETATTR_KILL_PRIVS});
 	if (!err)
-		err = commit_numbers(fs);
+		err = commit_admit(fs);
 	while (!err) {
 		uint64_t seen = arena_given(fs->arena);
 

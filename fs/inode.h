@@ -24,9 +24,10 @@ struct inode {
 	bool attr_dirty;  /* on the commit's list, attr newer than the index; guarded by lock */
 	bool gone; /* nlink 0, its records are deleted or about to be: put none; guarded by lock */
 	uint32_t nr_open; /* guarded by lock */
-	uint32_t
-		nr_direct_writes; /* of them: may write, and not through the kernel's pages; guarded by lock */
-	bool mixed; /* opened beside one of these: the kernel's pages may be older; guarded by lock */
+	/* Of them, those that may write and go around the kernel's pages; and that somebody else has come beside one, so
+	 * that the kernel's pages may be older. Guarded by lock. */
+	uint32_t nr_direct_writes;
+	bool mixed;
 	/* The kernel may have pages of it, from which it answers reads without us. Set before a reply that may give it
 	 * some; it lasts as long as the kernel knows the inode. */
 	atomic_bool paged;

@@ -342,6 +342,7 @@ static int mount_sync(const char *mountpoint)
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
 }
 
+/* Where there is none, or it does not know -f. */
 static int mount_sync_here(const char *mountpoint)
 {
 	AUTO_FD int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

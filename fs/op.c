@@ -34,7 +34,7 @@ int op_begin(struct op *op, struct fs *fs)
 	/* From the start, or since too few shards are left. */
 	if (raid_readonly(fs->raid))
 		return -EROFS;
-	err = commit_numbers(fs);
+	err = commit_admit(fs);
 	if (err)
 		return err;
 	op->txg = commit_enter(fs);

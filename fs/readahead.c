@@ -1,8 +1,8 @@
 /* Reads that go on where others ended, or nearly so, are a run; with each read of a run we are further ahead: as much as
- * was read, then what is left of the unit, one unit more, two, four, up to the window; so also for reads that each end where the one before
- * began. Reads at a constant distance, four of them, are a stride: then each place that comes is asked for by itself, one,
- * two, four ahead. A read that belongs to nothing known begins a stream in place of the one that was longest quiet, so
- * random readers cost nothing but that. */
+ * was read, then what is left of the unit, one unit more, two, four, up to the window; so also for reads that each end
+ * where the one before began. Reads at a constant distance, four of them, are a stride: then each place that comes is
+ * asked for by itself, one, two, four ahead. A read that belongs to nothing known begins a stream in place of the one that
+ * was longest quiet, so random readers cost nothing but that. */
 #include "fs/readahead.h"
 
 #include "conf/base.h"

@@ -502,7 +502,7 @@ static int rewrite_once(struct work *w, struct rewrite *rw)
 
 	rw->done = rw->kept = false;
 	rw->err = 0;
-	err = commit_numbers(w->in->fs);
+	err = commit_admit(w->in->fs);
 	if (!err)
 		err = rewrite_post(w, rw);
 	return err ? err : rewrite_wait(w->in, rw);

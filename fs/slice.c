@@ -18,8 +18,8 @@
 
 #define HEAD_FIRST 4096	     /* bytes that have nearly every head */
 #define HEAD_MAX   (1 * MIB) /* of a dtype with ten thousands of fields */
-#define HEAD_KEPT                                                                                  \
-	4096 /* a longer one is made again for each read of it: slices live as long as the kernel likes */
+/* A longer head of a slice is made again for each read of it: slices live as long as the kernel likes. */
+#define HEAD_KEPT 4096
 /* Times of change come from the coarse clock, whose ticks are 10 ms at most. */
 #define SETTLED_NS (100 * 1000000LL)
 

@@ -58,7 +58,7 @@ class Part:
 
 
 class Arrays(Part):
-    key, base, throttled, estimate = "arrays", "btrfs5", True, 12
+    key, base, throttled, estimate = "arrays", "btrfs5", True, 30
     systems = ("ext4", "btrfs0", "btrfs5", "mergerfs", "gluster", "nopass", "matfs0", "matfs5")
     metrics = {
         "save": Metric("MB/s"), "save, 4 writers": Metric("MB/s"), "space": Metric("of the bytes", lower=True),
