@@ -247,7 +247,7 @@ static void plan_part(struct flush *f, const struct window *w, const struct rang
 {
 	f->part[f->nr_parts] =
 		(struct extent_part){.in = w->inode, .off = w->start + r->off, .len = r->len};
-	f->bytes[f->nr_parts++] = w->buf + (r->off - w->base);
+	f->bytes[f->nr_parts++] = w->buf + r->pos;
 }
 
 static bool range_is_large(const struct range *r)
@@ -603,7 +603,7 @@ static int inline_put(struct op *op, const struct window *w)
 	for (unsigned i = 0; i < w->dirty.nr; i++) {
 		const struct range *r = &w->dirty.at[i];
 
-		memcpy(buf + r->off, w->buf + (r->off - w->base), r->len);
+		memcpy(buf + r->off, w->buf + r->pos, r->len);
 		len = MAX(len, (size_t)r->off + r->len);
 	}
 	return err ? err : extent_inline_put(op, w->inode, buf, len);
@@ -817,6 +817,8 @@ static void flush_batch(struct window *first)
 
 void flush_windows(struct window *w)
 {
+	for (struct window *i = w; i; i = i->batch)
+		writeback_join(i);
 	if (w->batch)
 		flush_batch(w);
 	else

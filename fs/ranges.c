@@ -15,12 +15,12 @@ void ranges_fini(struct ranges *r)
 	*r = (struct ranges){0};
 }
 
-int ranges_room(struct ranges *r)
+int ranges_room(struct ranges *r, unsigned nr)
 {
-	unsigned cap = MAX(CAP_MIN, r->cap * 2);
+	unsigned cap = MAX(MAX(CAP_MIN, r->cap * 2), r->nr + nr);
 	struct range *at;
 
-	if (r->nr < r->cap)
+	if (r->nr + nr <= r->cap)
 		return 0;
 	at = realloc(r->at, cap * sizeof(*at));
 	if (!at)
@@ -30,26 +30,19 @@ int ranges_room(struct ranges *r)
 	return 0;
 }
 
-/* The first range that ends at or after @off, where @touch, else after it. */
-static unsigned ranges_first(const struct ranges *r, uint32_t off, bool touch)
+unsigned ranges_find(const struct ranges *r, uint32_t off)
 {
 	unsigned low = 0, high = r->nr;
 
 	while (low < high) {
 		unsigned mid = low + (high - low) / 2;
-		uint32_t end = r->at[mid].off + r->at[mid].len;
 
-		if (end < off || (end == off && !touch))
+		if (r->at[mid].off + r->at[mid].len <= off)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	return low;
-}
-
-unsigned ranges_find(const struct ranges *r, uint32_t off)
-{
-	return ranges_first(r, off, false);
 }
 
 /* Ranges [from, to) become @nr others; there is room. */
@@ -66,37 +59,71 @@ static void ranges_replace(struct ranges *r, unsigned from, unsigned to, const s
 	r->nr = r->nr - (to - from) + nr;
 }
 
-void ranges_add(struct ranges *r, uint32_t off, uint32_t len)
+static bool range_goes_on(const struct range *a, uint32_t off, uint32_t pos)
+{
+	return a->off + a->len == off && a->pos + a->len == pos;
+}
+
+void ranges_add(struct ranges *r, uint32_t off, uint32_t len, uint32_t pos)
 {
 	/* Most writes go on where the last one ended. */
-	bool last = r->nr && ranges_end(r) == off;
-	unsigned from = last ? r->nr - 1 : ranges_first(r, off, true), to = from;
-	uint32_t end = off + len;
-	struct range all;
+	unsigned at = ranges_end(r) <= off ? r->nr : ranges_find(r, off);
+	struct range one = {off, len, pos};
 
-	for (; to < r->nr && r->at[to].off <= end; to++) {
-		off = MIN(off, r->at[to].off);
-		end = MAX(end, r->at[to].off + r->at[to].len);
+	assert(at == r->nr || r->at[at].off >= off + len);
+	if (at && range_goes_on(&r->at[at - 1], off, pos)) {
+		r->at[at - 1].len += len;
+		r->len += len;
+		return;
 	}
-	all = (struct range){off, end - off};
-	ranges_replace(r, from, to, &all, 1);
+	ranges_replace(r, at, at, &one, 1);
+}
+
+void ranges_join(struct ranges *r)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < r->nr; i++) {
+		if (nr && range_goes_on(&r->at[nr - 1], r->at[i].off, r->at[i].pos))
+			r->at[nr - 1].len += r->at[i].len;
+		else
+			r->at[nr++] = r->at[i];
+	}
+	r->nr = nr;
+}
+
+void ranges_gaps(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr, uint32_t *len)
+{
+	*nr = *len = 0;
+	for (unsigned i = ranges_find(r, off); off < end; i++) {
+		uint32_t stop = i < r->nr ? MIN(end, r->at[i].off) : end;
+
+		if (off < stop) {
+			++*nr;
+			*len += stop - off;
+		}
+		off = i < r->nr ? r->at[i].off + r->at[i].len : end;
+	}
 }
 
 /* What is left of the ranges [*from, *to), those that [off, end) cuts. */
 static unsigned ranges_left(const struct ranges *r, uint32_t off, uint32_t end, unsigned *from,
 			    unsigned *to, struct range left[2])
 {
+	const struct range *a;
 	unsigned nr = 0;
 
-	*from = *to = ranges_first(r, off, false);
+	*from = *to = ranges_find(r, off);
 	while (*to < r->nr && r->at[*to].off < end)
 		++*to;
 	if (*from == *to)
 		return 0;
-	if (r->at[*from].off < off)
-		left[nr++] = (struct range){r->at[*from].off, off - r->at[*from].off};
-	if (r->at[*to - 1].off + r->at[*to - 1].len > end)
-		left[nr++] = (struct range){end, r->at[*to - 1].off + r->at[*to - 1].len - end};
+	a = &r->at[*from];
+	if (a->off < off)
+		left[nr++] = (struct range){a->off, off - a->off, a->pos};
+	a = &r->at[*to - 1];
+	if (a->off + a->len > end)
+		left[nr++] = (struct range){end, a->off + a->len - end, a->pos + (end - a->off)};
 	return nr;
 }
 

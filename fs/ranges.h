@@ -1,5 +1,5 @@
-/* A sorted list of ranges that neither overlap nor touch: which bytes of a window are dirty.
- * All zero is empty. Threads: the owner's. */
+/* A sorted list of ranges that do not overlap: which bytes of a window are dirty, and where in its buffer each is.
+ * Ranges may touch when their bytes do not. All zero is empty. Threads: the owner's. */
 #ifndef FS_RANGES_H
 #define FS_RANGES_H
 
@@ -8,6 +8,7 @@
 
 struct range {
 	uint32_t off, len; /* bytes; len is not 0 */
+	uint32_t pos;	   /* of its first byte, in the buffer */
 };
 
 struct ranges {
@@ -18,11 +19,15 @@ struct ranges {
 
 void ranges_fini(struct ranges *r);
 
-/* Room for one range more than there are: the next ranges_add() cannot fail, nor a ranges_cut() in its place. -ENOMEM. */
-int ranges_room(struct ranges *r);
-/* [off, off + len) is in the list. Without ranges_room() before only where it touches or overlaps some range. */
-void ranges_add(struct ranges *r, uint32_t off, uint32_t len);
+/* Room for @nr ranges more than there are: so many calls of ranges_add(), or of ranges_cut(), cannot fail. -ENOMEM. */
+int ranges_room(struct ranges *r, unsigned nr);
+/* [off, off + len), of which nothing is in the list, lies at @pos; there is room. */
+void ranges_add(struct ranges *r, uint32_t off, uint32_t len, uint32_t pos);
+/* Ranges that touch, and whose bytes do, become one. */
+void ranges_join(struct ranges *r);
 
+/* What of [off, end) is not in the list: so many stretches, so many bytes. */
+void ranges_gaps(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr, uint32_t *len);
 /* What ranges_cut() would leave, of the list's nr and len. */
 void ranges_cut_size(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr,
 		     uint64_t *len);

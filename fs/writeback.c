@@ -226,53 +226,87 @@ static uint64_t window_cost(uint64_t start, unsigned nr, uint64_t len)
 
 /* ---- taking bytes ---- */
 
-/* The buffer shall hold [from, to) of the window. Pieces are powers of two, so a growing one moves seldom.
- * @must: take the heap when the pool is full; a flush gives back more than it takes. */
-static int window_grow(struct window *w, uint32_t from, uint32_t to, bool must)
+/* All that is dirty, in order, in @buf of @cap bytes instead. */
+static void window_move(struct window *w, uint8_t *buf, uint32_t cap, bool heap)
 {
-	struct fs *fs = w->inode->fs;
-	uint32_t base = (uint32_t)round_down(w->buf ? MIN(from, w->base) : from, BLOCK_LEN);
-	uint32_t end = w->buf ? MAX(to, w->base + w->cap) : to;
-	uint32_t cap;
-	uint8_t *buf;
-	bool heap;
+	uint32_t at = 0;
 
-	if (w->buf && from >= w->base && to <= w->base + w->cap)
-		return 0;
-	cap = (uint32_t)arena_piece_len(end - base);
-	/* Room to grow in, within the window. */
-	if (base + cap > fs->extent_len)
-		base = fs->extent_len > cap ? fs->extent_len - cap : 0;
-	buf = arena_take(fs->arena, cap);
-	heap = !buf && must;
+	for (unsigned i = 0; i < w->dirty.nr; i++) {
+		struct range *r = &w->dirty.at[i];
+
+		memcpy(buf + at, w->buf + r->pos, r->len);
+		r->pos = at;
+		at += r->len;
+	}
+	ranges_join(&w->dirty);
+	window_give(w);
+	w->buf = buf;
+	w->used = at;
+	w->cap = cap;
+	w->heap = heap;
+}
+
+/* A buffer for what is dirty and @more bytes. Pieces are powers of two, so a growing one moves seldom.
+ * @must: take the heap when the pool is full; a flush gives back more than it takes. */
+static int window_grow(struct window *w, uint32_t more, bool must)
+{
+	struct arena *pool = w->inode->fs->arena;
+	size_t cap = arena_piece_len((size_t)w->dirty.len + more);
+	uint8_t *buf = arena_take(pool, cap);
+	bool heap = !buf && must;
+
 	if (heap)
 		buf = malloc(cap);
 	if (!buf)
 		return -ENOMEM;
-	if (w->buf)
-		memcpy(buf + (w->base - base), w->buf, w->cap);
-	window_give(w);
-	w->buf = buf;
-	w->heap = heap;
-	w->base = base;
-	w->cap = cap;
+	window_move(w, buf, (uint32_t)cap, heap);
 	return 0;
+}
+
+static int window_room(struct window *w, uint32_t more, bool must)
+{
+	return w->cap - w->used >= more ? 0 : window_grow(w, more, must);
+}
+
+/* [off, off + len) is these bytes; there is room for what is not dirty yet. */
+static void window_put(struct window *w, uint32_t off, const uint8_t *p, uint32_t len)
+{
+	uint32_t end = off + len, stop;
+
+	for (; off < end; p += stop - off, off = stop) {
+		unsigned i = ranges_find(&w->dirty, off);
+		const struct range *r = i < w->dirty.nr ? &w->dirty.at[i] : NULL;
+
+		if (r && r->off <= off) {
+			stop = MIN(end, r->off + r->len);
+			memcpy(w->buf + r->pos + (off - r->off), p, stop - off);
+			continue;
+		}
+		stop = r ? MIN(end, r->off) : end;
+		memcpy(w->buf + w->used, p, stop - off);
+		ranges_add(&w->dirty, off, stop - off, w->used);
+		w->used += stop - off;
+	}
 }
 
 static void window_trim(struct window *w, uint32_t off, uint32_t end)
 {
+	const struct range *r;
 	unsigned nr;
 	uint64_t len;
 
 	ranges_cut_size(&w->dirty, off, end, &nr, &len);
 	/* A hole for which there is no room in the list, or which makes two ranges that cost more than was reserved
 	 * for one: the range around it stays whole, its bytes in the hole become zeros. */
-	if (nr > w->dirty.nr && (nr > WINDOW_RANGES || ranges_room(&w->dirty) ||
+	if (nr > w->dirty.nr && (nr > WINDOW_RANGES || ranges_room(&w->dirty, 1) ||
 				 window_cost(w->start, nr, len) > w->reserved)) {
-		memset(w->buf + (off - w->base), 0, end - off);
+		r = &w->dirty.at[ranges_find(&w->dirty, off)];
+		memset(w->buf + r->pos + (off - r->off), 0, end - off);
 		return;
 	}
 	ranges_cut(&w->dirty, off, end);
+	if (!w->dirty.nr)
+		w->used = 0;
 }
 
 static void window_post(struct window *w);
@@ -297,11 +331,11 @@ static int window_open(struct inode *in, uint64_t txg, uint64_t start, struct wi
 	return 0;
 }
 
-/* Reserve what @w, or a new one, costs when @len bytes more are in it. */
-static int window_reserve(struct fs *fs, const struct window *w, uint64_t start, uint64_t len,
-			  uint64_t *more)
+/* Reserve what @w, or a new one, costs when @len bytes in @nr ranges more are in it. */
+static int window_reserve(struct fs *fs, const struct window *w, uint64_t start, unsigned nr,
+			  uint64_t len, uint64_t *more)
 {
-	uint64_t cost = window_cost(start, w ? w->dirty.nr + 1 : 1, w ? w->dirty.len + len : len);
+	uint64_t cost = window_cost(start, w ? w->dirty.nr + nr : nr, w ? w->dirty.len + len : len);
 	uint64_t have = w ? w->reserved : 0;
 
 	*more = cost > have ? cost - have : 0;
@@ -312,19 +346,22 @@ int writeback_prepare(struct inode *in, uint64_t txg, uint64_t off, size_t len)
 {
 	struct fs *fs = in->fs;
 	uint64_t start = window_start(fs, off), more;
-	uint32_t at = (uint32_t)(off - start);
+	uint32_t at = (uint32_t)(off - start), gaps = (uint32_t)len;
 	struct window *w, *before;
+	unsigned nr = 1;
 	int err = window_open(in, txg, start, &w, &before);
 
+	if (!err && w)
+		ranges_gaps(&w->dirty, at, at + (uint32_t)len, &nr, &gaps);
 	if (!err)
-		err = window_reserve(fs, w, start, len, &more);
+		err = window_reserve(fs, w, start, nr, gaps, &more);
 	if (err)
 		return err;
 	if (!w)
 		w = window_new(in, txg, start, before);
-	err = w ? ranges_room(&w->dirty) : -ENOMEM;
+	err = w ? ranges_room(&w->dirty, nr) : -ENOMEM;
 	if (!err)
-		err = window_grow(w, at, at + (uint32_t)len, false);
+		err = window_room(w, gaps, false);
 	if (err) {
 		raid_unreserve(fs->raid, more);
 		return err;
@@ -337,16 +374,15 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 {
 	uint64_t start = window_start(in->fs, off);
 	struct window *w = window_at(in, start);
-	uint32_t at = (uint32_t)(off - start);
 	unsigned nr;
 
-	assert(w && w->buf && at >= w->base && at + len <= w->base + w->cap);
-	memcpy(w->buf + (at - w->base), p, len);
+	assert(w);
 	nr = w->dirty.nr;
-	ranges_add(&w->dirty, at, (uint32_t)len);
+	window_put(w, (uint32_t)(off - start), p, (uint32_t)len);
 	/* (A tiny file's bytes go into the records themselves.) */
 	if (w->dirty.nr > nr)
-		commit_expect(in->fs, RANGE_RECORDS + (off + len <= INLINE_MAX ? len : 0));
+		commit_expect(in->fs, (uint64_t)RANGE_RECORDS * (w->dirty.nr - nr) +
+					      (off + len <= INLINE_MAX ? len : 0));
 	in->written += len;
 }
 
@@ -374,41 +410,40 @@ void writeback_full(struct inode *in, uint64_t off)
 
 /* ---- what is dirty ---- */
 
-/* The first dirty byte of @w in [from, end): [*off, *off + *len). */
+/* The first dirty bytes of @w in [from, end): [*off, *off + *len), at *p. */
 static bool window_find(const struct window *w, uint64_t from, uint64_t end, uint64_t *off,
-			uint64_t *len)
+			uint64_t *len, const uint8_t **p)
 {
 	uint32_t at = from > w->start ? (uint32_t)(from - w->start) : 0;
 	unsigned i = ranges_find(&w->dirty, at);
-	uint64_t r_off, r_end;
+	const struct range *r = &w->dirty.at[i];
 
-	if (i == w->dirty.nr)
+	if (i == w->dirty.nr || w->start + r->off >= end)
 		return false;
-	r_off = w->start + w->dirty.at[i].off;
-	r_end = r_off + w->dirty.at[i].len;
-	if (r_off >= end)
-		return false;
-	*off = MAX(from, r_off);
-	*len = MIN(r_end, end) - *off;
+	*off = MAX(from, w->start + r->off);
+	*len = MIN(w->start + r->off + r->len, end) - *off;
+	*p = w->buf + r->pos + (*off - w->start - r->off);
 	return true;
 }
 
 /* The same of the window @w and its successor @s, which comes after it. */
-static const struct window *windows_find(const struct window *w, const struct window *s,
-					 uint64_t from, uint64_t end, uint64_t *off, uint64_t *len)
+static bool windows_find(const struct window *w, const struct window *s, uint64_t from, uint64_t end,
+			 uint64_t *off, uint64_t *len, const uint8_t **p)
 {
 	uint64_t s_off, s_len;
-	bool in_w = window_find(w, from, end, off, len);
+	const uint8_t *s_p;
+	bool in_w = window_find(w, from, end, off, len, p);
 
-	if (!s || !window_find(s, from, end, &s_off, &s_len))
-		return in_w ? w : NULL;
+	if (!s || !window_find(s, from, end, &s_off, &s_len, &s_p))
+		return in_w;
 	if (in_w && *off < s_off) {
 		*len = MIN(*len, s_off - *off);
-		return w;
+		return true;
 	}
 	*off = s_off;
 	*len = s_len;
-	return s;
+	*p = s_p;
+	return true;
 }
 
 bool writeback_find(struct inode *in, const struct window *upto, uint64_t *off, uint64_t end,
@@ -422,13 +457,9 @@ bool writeback_find(struct inode *in, const struct window *upto, uint64_t *off, 
 		if (w->start >= end)
 			break;
 		/* A successor is looked at with the one before it. */
-		if (w->before)
-			continue;
-		w = windows_find(w, w == upto ? NULL : w->after, from, end, off, len);
-		if (w) {
-			*p = w->buf + (*off - w->start - w->base);
+		if (!w->before &&
+		    windows_find(w, w == upto ? NULL : w->after, from, end, off, len, p))
 			return true;
-		}
 	}
 	return false;
 }
@@ -439,19 +470,36 @@ int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *
 		   uint64_t cost)
 {
 	struct inode *in = w->inode;
+	uint32_t gaps;
+	unsigned nr;
 	int err;
 
 	lock_take(&in->lock);
-	err = ranges_room(&w->dirty);
+	ranges_gaps(&w->dirty, from, to, &nr, &gaps);
+	err = ranges_room(&w->dirty, nr);
 	if (!err)
-		err = window_grow(w, from, to, !cost);
+		err = window_room(w, gaps, !cost);
 	if (!err) {
-		memcpy(w->buf + (from - w->base), bytes, to - from);
-		ranges_add(&w->dirty, from, to - from);
+		window_put(w, from, bytes, to - from);
 		w->reserved += cost;
 	}
 	lock_release(&in->lock);
+	writeback_join(w);
 	return err;
+}
+
+void writeback_join(struct window *w)
+{
+	bool apart = false;
+
+	for (unsigned i = 1; i < w->dirty.nr && !apart; i++)
+		apart = w->dirty.at[i].off == w->dirty.at[i - 1].off + w->dirty.at[i - 1].len;
+	if (!apart)
+		return;
+	lock_take(&w->inode->lock);
+	/* Where there is no memory for it, they are written as they are. */
+	window_grow(w, 0, true);
+	lock_release(&w->inode->lock);
 }
 
 int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r)
@@ -474,16 +522,15 @@ int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r)
 		return -ENOMEM;
 	}
 	w->reserved = cost;
-	err = ranges_room(&w->dirty);
+	err = ranges_room(&w->dirty, 1);
 	if (!err)
-		err = window_grow(w, at, at + r->len, false);
+		err = window_room(w, r->len, false);
 	if (err) {
 		window_unlink(w);
 		window_free(w);
 		return err;
 	}
-	memcpy(w->buf + (at - w->base), r->bytes, r->len);
-	ranges_add(&w->dirty, at, r->len);
+	window_put(w, at, r->bytes, r->len);
 	w->rewrite = r;
 	window_post(w);
 	return 0;

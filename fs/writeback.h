@@ -1,6 +1,7 @@
 /* Dirty data: what write() has taken and no shard has yet.
  *
- * A window is the dirty bytes of one extent-aligned range of a file, in memory of the pool. It belongs to the
+ * A window is the dirty bytes of one extent-aligned range of a file, in memory of the pool: only these, in the order in
+ * which they came, so that writes far apart take no more memory than their bytes. It belongs to the
  * transaction group in which it was made and takes writes only while that group is open; afterwards it is stable until
  * it is on the shards. What is written to its range meanwhile goes to a second window, its successor, whose bytes come
  * after its own: for readers, and into the map. There is no third one.
@@ -54,10 +55,10 @@ struct window {
 	uint64_t start;		       /* file offset, aligned to the extent length */
 	uint64_t txg;
 	_Atomic enum window_state state; /* set under inode->lock; looked at without it, too */
-	uint32_t base, cap;		 /* buf holds bytes [start + base, start + base + cap) */
-	uint8_t *buf;			 /* of the pool, or the heap; NULL when cap is 0 */
-	bool heap;			 /* while it is written, when the pool has nothing left */
-	struct ranges dirty;	 /* from start on; guarded by inode->lock while not QUEUED */
+	uint8_t *buf;	   /* of the pool, or the heap; NULL when cap is 0 */
+	uint32_t used, cap; /* of it, in bytes: what is dirty, as it came, and what was and is not any more */
+	bool heap;	   /* while it is written, when the pool has nothing left */
+	struct ranges dirty; /* from start on, in buf; guarded by inode->lock while not QUEUED */
 	uint64_t reserved;	 /* by raid_reserve() */
 	struct rewrite *rewrite; /* borrowed; all that it holds, QUEUED from the start */
 	struct window *list_prev,
@@ -122,6 +123,8 @@ int writeback_group(struct fs *fs, uint64_t txg);
 
 /* Bytes to reserve for @len bytes in one piece. */
 uint64_t writeback_cost(uint64_t len);
+/* Ranges of @w, QUEUED, that touch become one, if there is memory for that. */
+void writeback_join(struct window *w);
 /* [from, to) of @w, QUEUED, becomes one dirty range.
  * @bytes   what a reader of the file sees there
  * @cost    what the caller has reserved for it; 0: the window has, and then memory is taken wherever there is some

@@ -1,4 +1,4 @@
-/* Sorted ranges against a bitmap. */
+/* Sorted ranges against a table of all bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,24 +14,63 @@
 
 #define SPAN 512u
 
-static void agrees(const struct ranges *r, const bool bit[SPAN])
+#define NONE UINT32_MAX
+
+/* @pos: where each byte lies; NONE: it is not in the list. */
+static void agrees(const struct ranges *r, const uint32_t pos[SPAN])
 {
 	uint64_t len = 0;
 	uint32_t at = 0;
 
 	for (unsigned i = 0; i < r->nr; i++) {
-		/* Apart: one unset bit between them at least. */
-		assert_true(r->at[i].len && (!i || r->at[i].off > at));
-		for (; at < r->at[i].off; at++)
-			assert_false(bit[at]);
-		for (; at < r->at[i].off + r->at[i].len; at++)
-			assert_true(bit[at]);
-		len += r->at[i].len;
+		const struct range *a = &r->at[i];
+
+		assert_true(a->len && a->off >= at);
+		for (; at < a->off; at++)
+			assert_int_equal(pos[at], NONE);
+		for (; at < a->off + a->len; at++)
+			assert_int_equal(pos[at], a->pos + (at - a->off));
+		len += a->len;
 	}
 	assert_int_equal(ranges_end(r), at);
 	for (; at < SPAN; at++)
-		assert_false(bit[at]);
+		assert_int_equal(pos[at], NONE);
 	assert_int_equal(r->len, len);
+}
+
+/* Adds what is missing of [off, end) in bytes from @place on. Returns where they end. */
+static uint32_t add_gaps(struct ranges *r, uint32_t off, uint32_t end, uint32_t place,
+			 uint32_t pos[SPAN])
+{
+	unsigned nr, seen = 0;
+	uint32_t len, first = place;
+
+	ranges_gaps(r, off, end, &nr, &len);
+	assert_int_equal(ranges_room(r, nr), 0);
+	while (off < end) {
+		uint32_t from = off;
+
+		while (off < end && (pos[off] == NONE) == (pos[from] == NONE))
+			off++;
+		if (pos[from] != NONE)
+			continue;
+		ranges_add(r, from, off - from, place);
+		for (uint32_t k = from; k < off; k++)
+			pos[k] = place++;
+		seen++;
+	}
+	assert_int_equal(seen, nr);
+	assert_int_equal(place - first, len);
+	return place;
+}
+
+static void joins(struct ranges *r, const uint32_t pos[SPAN])
+{
+	ranges_join(r);
+	agrees(r, pos);
+	for (unsigned i = 1; i < r->nr; i++)
+		assert_false(r->at[i - 1].off + r->at[i - 1].len == r->at[i].off &&
+			     r->at[i - 1].pos + r->at[i - 1].len == r->at[i].pos);
 }
 
 static void finds(const struct ranges *r, uint32_t off)
@@ -43,35 +82,36 @@ static void finds(const struct ranges *r, uint32_t off)
 	assert_int_equal(ranges_find(r, off), want);
 }
 
-static void ranges_are_what_a_bitmap_says(void **state)
+static void ranges_are_what_a_table_says(void **state)
 {
 	unsigned seed = (unsigned)time(NULL);
 	struct ranges r = {0};
-	bool bit[SPAN] = {0};
+	uint32_t pos[SPAN], place = 0;
 
 	(void)state;
 	print_message("seed %u\n", seed);
+	memset(pos, 0xff, sizeof(pos));
 	for (unsigned i = 0; i < 20000; i++) {
 		uint32_t off = (uint32_t)rand_r(&seed) % SPAN;
 		uint32_t len = 1 + (uint32_t)rand_r(&seed) % (i % 7 ? 4 : 60);
-		bool add = rand_r(&seed) % 2;
 		uint64_t want_len;
 		unsigned want_nr;
 
 		len = MIN(len, SPAN - off);
-		assert_int_equal(ranges_room(&r), 0);
-		ranges_cut_size(&r, off, off + len, &want_nr, &want_len);
-		if (add)
-			ranges_add(&r, off, len);
-		else
+		if (rand_r(&seed) % 2) {
+			/* (Now and then where the one before has its bytes.) */
+			place = add_gaps(&r, off, off + len, place, pos) + rand_r(&seed) % 2;
+		} else {
+			assert_int_equal(ranges_room(&r, 1), 0);
+			ranges_cut_size(&r, off, off + len, &want_nr, &want_len);
 			ranges_cut(&r, off, off + len);
-		for (uint32_t k = off; k < off + len; k++)
-			bit[k] = add;
-		agrees(&r, bit);
-		if (!add) {
+			memset(pos + off, 0xff, len * sizeof(*pos));
 			assert_int_equal(r.nr, want_nr);
 			assert_int_equal(r.len, want_len);
 		}
+		agrees(&r, pos);
+		if (i % 16 == 0)
+			joins(&r, pos);
 		finds(&r, (uint32_t)rand_r(&seed) % SPAN);
 	}
 	ranges_fini(&r);
@@ -81,7 +121,7 @@ static void ranges_are_what_a_bitmap_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ranges_are_what_a_bitmap_says),
+		cmocka_unit_test(ranges_are_what_a_table_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
  * a file in pieces is made whole. */
 #include "tests/fs/fs_bytes.h"
 
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <time.h>
 
 #include "conf/log.h"
@@ -215,6 +217,71 @@ static void mostly_new_windows_are_written_whole(void **state)
 	inode_put(in);
 }
 
+static uint64_t dirty(void)
+{
+	struct writeback_stat st;
+
+	writeback_stat_get(make.fs, &st);
+	return st.dirty_bytes;
+}
+
+/* Of 40 windows in a pool that has room for 24 whole ones. */
+static void far_writes_take_no_more_memory_than_their_bytes(void **state)
+{
+	struct writeback_stat st;
+	struct inode *in = file("f");
+
+	(void)state;
+	for (unsigned round = 0; round < 4; round++)
+		for (unsigned i = 0; i < 40; i++)
+			write_at(in, i * MIB + (round * 5 + i) % 16 * 65536, 4096, 1 + round);
+	assert_true(dirty() <= 40 * 4 * 4096);
+	writeback_stat_get(make.fs, &st);
+	assert_int_equal(st.nr_flushed, 0);
+	for (unsigned again = 0; again < 2; again++) {
+		for (unsigned round = 0; round < 4; round++)
+			for (unsigned i = 0; i < 40; i++)
+				reads(in, i * MIB + (round * 5 + i) % 16 * 65536, 4096, 1 + round);
+		commit();
+	}
+	assert_int_equal(dirty(), 0);
+	inode_put(in);
+}
+
+/* Of lengths that divide nothing, from both ends and the middle, one over the other, with holes that are filled again. */
+static void a_window_filled_in_any_order_is_one_extent(void **state)
+{
+	struct inode *in = file("f");
+	uint64_t seed = 7;
+
+	(void)state;
+	for (unsigned i = 0; i < 900; i++) {
+		uint64_t off, len;
+
+		seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+		off = (seed >> 33) % (MIB - 1);
+		len = MIN(1 + (seed >> 20) % 7001, MIB - 1 - off);
+		write_at(in, off, len, 1);
+		if (i % 50 == 0)
+			assert_int_equal(file_fallocate(in, FALLOC_FL_PUNCH_HOLE |
+								    FALLOC_FL_KEEP_SIZE,
+							off, len),
+					 0);
+		if (i % 50 == 0)
+			write_at(in, off, len, 1);
+		reads(in, off, len, 1);
+	}
+	assert_true(dirty() <= MIB);
+	assert_int_equal(extents(), 0);
+	for (unsigned i = 0; i < 16; i++)
+		write_at(in, i % 2 ? (16 - i) * 65536 : i * 65536, 65536, 1);
+	reads(in, 0, MIB, 1);
+	commit();
+	assert_int_equal(extents(), 1);
+	reads(in, 0, MIB, 1);
+	inode_put(in);
+}
+
 #define NR_SMALL 20u
 
 static struct inode *small(unsigned i)
@@ -354,6 +421,10 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(many_pieces_are_written_as_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(mostly_new_windows_are_written_whole, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(far_writes_take_no_more_memory_than_their_bytes, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_window_filled_in_any_order_is_one_extent, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(small_files_share_an_extent, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_file_is_stored_as_it_should_be, setup,
