@@ -48,6 +48,12 @@
 #define OFFER_PART 2u
 #define OFFER_MIN  16u
 
+/* Ranges [idx, end) of @w, which touch each other. */
+struct stretch {
+	const struct window *w;
+	unsigned idx, end;
+};
+
 /* An extent to be, and what has come of it: parts [from, from + nr). */
 struct flushed {
 	unsigned from, nr;
@@ -60,14 +66,14 @@ struct flush {
 	struct codec_opts opts;
 	struct codec_file *file; /* of the extent that comes next; NULL: a bundle's */
 	struct codec_job codec;	 /* the same */
-	/* the dirty ranges, and where their bytes are; heap, cap of each */
+	/* the stretches of dirty bytes, and what they are made of; heap, cap of each */
 	struct extent_part *part;
-	const uint8_t **bytes;
+	struct stretch *from;
 	unsigned nr_parts, cap;
 	/* as many as there are parts at most; heap, cap of them */
 	struct flushed *out;
 	unsigned nr_out, nr_done;
-	uint8_t *bundle;	   /* extent_len bytes, NULL until needed; heap */
+	uint8_t *bundle; /* extent_len bytes, NULL until needed: what does not lie together; heap */
 	struct bundle_part *table; /* heap, cap of them */
 	uint8_t *scratch;	   /* codec_scratch_len(extent_len) bytes; heap */
 };
@@ -98,7 +104,7 @@ int flush_pool_new(struct fs *fs, struct flush_pool **out)
 static void flush_free(struct flush *f)
 {
 	free(f->part);
-	free(f->bytes);
+	free(f->from);
 	free(f->out);
 	free(f->table);
 	free(f->bundle);
@@ -229,57 +235,82 @@ static int plan_room(struct flush *f, unsigned nr)
 	if (nr <= f->cap)
 		return 0;
 	free(f->part);
-	free(f->bytes);
+	free(f->from);
 	free(f->out);
 	free(f->table);
 	f->cap = 0;
 	f->part = malloc(nr * sizeof(*f->part));
-	f->bytes = malloc(nr * sizeof(*f->bytes));
+	f->from = malloc(nr * sizeof(*f->from));
 	f->out = malloc(nr * sizeof(*f->out));
 	f->table = malloc(nr * sizeof(*f->table));
-	if (!f->part || !f->bytes || !f->out || !f->table)
+	if (!f->part || !f->from || !f->out || !f->table)
 		return -ENOMEM;
 	f->cap = nr;
 	return 0;
 }
 
-static void plan_part(struct flush *f, const struct window *w, const struct range *r)
+static uint32_t stretch_len(const struct stretch *s)
 {
-	f->part[f->nr_parts] =
-		(struct extent_part){.in = w->inode, .off = w->start + r->off, .len = r->len};
-	f->bytes[f->nr_parts++] = w->buf + r->pos;
+	const struct range *last = &s->w->dirty.at[s->end - 1];
+
+	return last->off + last->len - s->w->dirty.at[s->idx].off;
 }
 
-static bool range_is_large(const struct range *r)
+static void stretch_copy(const struct stretch *s, uint8_t *to)
 {
-	return r->len >= FLUSH_LARGE;
+	for (unsigned i = s->idx; i < s->end; i++) {
+		const struct range *r = &s->w->dirty.at[i];
+
+		to = mempcpy(to, s->w->buf + r->pos, r->len);
+	}
+}
+
+static struct stretch stretch_at(const struct window *w, unsigned idx)
+{
+	return (struct stretch){w, idx, ranges_stretch(&w->dirty, idx)};
+}
+
+static void plan_part(struct flush *f, const struct stretch *s)
+{
+	f->part[f->nr_parts] = (struct extent_part){.in = s->w->inode,
+						    .off = s->w->start + s->w->dirty.at[s->idx].off,
+						    .len = stretch_len(s)};
+	f->from[f->nr_parts++] = *s;
+}
+
+static bool stretch_is_large(const struct stretch *s)
+{
+	return stretch_len(s) >= FLUSH_LARGE;
 }
 
 static void plan_large(struct flush *f, const struct window *w)
 {
-	for (unsigned i = 0; i < w->dirty.nr; i++) {
-		if (!range_is_large(&w->dirty.at[i]))
+	for (struct stretch s = {.w = w}; s.end < w->dirty.nr;) {
+		s = stretch_at(w, s.end);
+		if (!stretch_is_large(&s))
 			continue;
 		f->out[f->nr_out++] = (struct flushed){.from = f->nr_parts, .nr = 1};
-		plan_part(f, w, &w->dirty.at[i]);
+		plan_part(f, &s);
 	}
 }
 
 /* @len: of the bundle that is being filled. */
 static void plan_small(struct flush *f, const struct window *w, uint64_t limit, uint64_t *len)
 {
-	for (unsigned i = 0; i < w->dirty.nr; i++) {
-		const struct range *r = &w->dirty.at[i];
+	for (struct stretch s = {.w = w}; s.end < w->dirty.nr;) {
+		uint32_t more;
 
-		if (range_is_large(r))
+		s = stretch_at(w, s.end);
+		if (stretch_is_large(&s))
 			continue;
-		if (!*len || *len + BUNDLE_PART_LEN + r->len > limit) {
+		more = BUNDLE_PART_LEN + stretch_len(&s);
+		if (!*len || *len + more > limit) {
 			f->out[f->nr_out++] = (struct flushed){.from = f->nr_parts};
 			*len = BUNDLE_HEAD_LEN;
 		}
-		plan_part(f, w, r);
+		plan_part(f, &s);
 		f->out[f->nr_out - 1].nr++;
-		*len += BUNDLE_PART_LEN + r->len;
+		*len += more;
 	}
 }
 
@@ -303,12 +334,19 @@ static int flush_plan(struct flush *f)
 
 /* ---- one extent ---- */
 
-static int bundle_fill(struct flush *f, const struct flushed *o, size_t *len)
+static int bundle_room(struct flush *f)
 {
 	if (!f->bundle)
 		f->bundle = malloc(f->w->inode->fs->extent_len);
-	if (!f->bundle)
-		return -ENOMEM;
+	return f->bundle ? 0 : -ENOMEM;
+}
+
+static int bundle_fill(struct flush *f, const struct flushed *o, size_t *len)
+{
+	int err = bundle_room(f);
+
+	if (err)
+		return err;
 	for (unsigned i = 0; i < o->nr; i++) {
 		const struct extent_part *p = &f->part[o->from + i];
 
@@ -319,9 +357,26 @@ static int bundle_fill(struct flush *f, const struct flushed *o, size_t *len)
 		struct extent_part *p = &f->part[o->from + i];
 
 		p->skip = f->table[i].skip;
-		memcpy(f->bundle + p->skip, f->bytes[o->from + i], p->len);
+		stretch_copy(&f->from[o->from + i], f->bundle + p->skip);
 		*len = (size_t)p->skip + p->len;
 	}
+	return 0;
+}
+
+/* The bytes of one that is not a bundle, where they lie, or put together. */
+static int stretch_bytes(struct flush *f, const struct stretch *s, const uint8_t **out)
+{
+	int err = 0;
+
+	if (s->end == s->idx + 1) {
+		*out = s->w->buf + s->w->dirty.at[s->idx].pos;
+		return 0;
+	}
+	err = bundle_room(f);
+	if (err)
+		return err;
+	stretch_copy(s, f->bundle);
+	*out = f->bundle;
 	return 0;
 }
 
@@ -343,9 +398,8 @@ static int flush_job(struct flush *f)
 	f->file = flush_file(p->in);
 	f->codec.file = f->file;
 	f->codec.file_off = p->off;
-	f->codec.raw = f->bytes[o->from];
 	f->codec.raw_len = p->len;
-	return 0;
+	return stretch_bytes(f, &f->from[o->from], &f->codec.raw);
 }
 
 static void flush_count(struct fs *fs, const struct codec_job *j)
@@ -511,7 +565,7 @@ static bool offer_due(const struct flush *f)
 	struct inode *in = f->w->inode;
 	bool due;
 
-	if (f->w->batch || f->w->dirty.nr != 1)
+	if (f->w->batch || f->nr_parts != 1)
 		return false;
 	lock_take(&in->lock);
 	/* Of a rewrite it is known how much there will be. */
@@ -630,32 +684,46 @@ static int flush_inline(struct window *first)
 
 /* ---- filling a window with what it does not change ---- */
 
-/* Bring clean bytes of [from, to) of the window in between the dirty ranges, which become one.
- * @cost    to be reserved; 0: it is, and this must not fail for want of memory in the pool */
-static int flush_fill(struct window *w, uint32_t from, uint32_t to, uint64_t cost)
+/* What a reader of the file, as of this window, sees at [0, to) of it. */
+static int window_peek(const struct window *w, uint8_t *bytes, uint32_t to)
 {
-	struct inode *in = w->inode;
 	struct file_read r = {.iov = {{0}}};
-	uint32_t at = from;
-	AUTO_FREE uint8_t *bytes = malloc(to - from);
-	int err = bytes ? 0 : -ENOMEM;
+	uint32_t at = 0;
+	int err = file_peek_window(w, w->start, to, &r);
 
-	if (!err && cost)
-		err = raid_reserve(in->fs->raid, cost);
-	if (err)
-		return err;
-	err = file_peek_window(w, w->start + from, to - from, &r);
 	for (unsigned i = 0; !err && i < r.nr; i++) {
-		memcpy(bytes + (at - from), r.iov[i].iov_base, r.iov[i].iov_len);
+		memcpy(bytes + at, r.iov[i].iov_base, r.iov[i].iov_len);
 		at += (uint32_t)r.iov[i].iov_len;
 	}
 	if (!err)
-		memset(bytes + (at - from), 0, to - at);
-	file_read_done(in->fs, &r);
-	if (!err)
-		err = writeback_fill(w, from, to, bytes, cost);
-	if (err && cost)
-		raid_unreserve(in->fs->raid, cost);
+		memset(bytes + at, 0, to - at);
+	file_read_done(w->inode->fs, &r);
+	return err;
+}
+
+/* (Space and memory for it: window_base().) */
+static int flush_fill_inline(struct window *w, uint32_t len)
+{
+	uint8_t bytes[INLINE_MAX];
+	int err = window_peek(w, bytes, len);
+
+	return err ? err : writeback_fill(w, 0, len, bytes);
+}
+
+static int flush_fill(struct window *w, uint32_t to)
+{
+	struct raid *raid = w->inode->fs->raid;
+	uint64_t cost = writeback_cost(to);
+	AUTO_FREE uint8_t *bytes = malloc(to);
+	int err = bytes ? raid_reserve(raid, cost) : -ENOMEM;
+
+	if (err)
+		return err;
+	err = window_peek(w, bytes, to);
+	if (err)
+		raid_unreserve(raid, cost);
+	else
+		writeback_swap(w, to, &bytes, cost);
 	return err;
 }
 
@@ -665,18 +733,19 @@ static bool round_out_due(const struct window *w, const struct extent_survey *s)
 	uint32_t extent_len = w->inode->fs->extent_len;
 	uint64_t span =
 		MAX((uint64_t)ranges_end(&w->dirty), s->end - w->start) - w->dirty.at[0].off;
+	unsigned nr = ranges_nr_stretches(&w->dirty);
 
 	if (!s->nr_entries)
 		return false;
-	if (s->nr_extents >= EXTENTS_MAX || s->nr_entries + 2 * w->dirty.nr > ENTRIES_MAX ||
+	if (s->nr_extents >= EXTENTS_MAX || s->nr_entries + 2 * nr > ENTRIES_MAX ||
 	    s->raw_len + w->dirty.len > (uint64_t)SPARE_TIMES * extent_len)
 		return true;
-	return w->dirty.nr > 1 && w->dirty.len * 4 >= span * DENSE;
+	return nr > 1 && w->dirty.len * 4 >= span * DENSE;
 }
 
 static bool round_out_later(const struct window *w, const struct extent_survey *s)
 {
-	return s->nr_entries + w->dirty.nr >= ENTRIES_MANY ||
+	return s->nr_entries + ranges_nr_stretches(&w->dirty) >= ENTRIES_MANY ||
 	       s->raw_len + w->dirty.len >= 2ULL * w->inode->fs->extent_len;
 }
 
@@ -703,7 +772,7 @@ static int flush_round_out(struct window *w)
 	if (err)
 		return err;
 	if (inline_len)
-		err = flush_fill(w, 0, (uint32_t)inline_len, 0);
+		err = flush_fill_inline(w, (uint32_t)inline_len);
 	if (err)
 		return err;
 	w->ragged = round_out_later(w, &s);
@@ -712,13 +781,13 @@ static int flush_round_out(struct window *w)
 	/* Not up to the file's size: that may be of a later group. */
 	to = MAX(ranges_end(&w->dirty), (uint32_t)(s.end - w->start));
 	/* Whole already, by an earlier try. */
-	if (w->dirty.nr == 1 && !w->dirty.at[0].off && ranges_end(&w->dirty) == to) {
+	if (w->dirty.len == to) {
 		w->ragged = false;
 		return 0;
 	}
 	/* Only tidiness: without room or memory for it, or where what lies between cannot be read, the ranges go as
 	 * they are. */
-	if (!flush_fill(w, 0, to, writeback_cost(to)))
+	if (!flush_fill(w, to))
 		w->ragged = false;
 	return 0;
 }
@@ -817,8 +886,6 @@ static void flush_batch(struct window *first)
 
 void flush_windows(struct window *w)
 {
-	for (struct window *i = w; i; i = i->batch)
-		writeback_join(i);
 	if (w->batch)
 		flush_batch(w);
 	else

@@ -1,5 +1,5 @@
-/* Sorted ranges in an array: found by halving, moved on a change. A list of hundreds is a few KiB, so a move costs less
- * than the copy of the bytes it is about. */
+/* Sorted ranges in an array: found by halving, moved once on a change. A list of hundreds is a few KiB, so a move costs no
+ * more than the copy of the bytes it is about. */
 #include "fs/ranges.h"
 
 #include <assert.h>
@@ -64,19 +64,48 @@ static bool range_goes_on(const struct range *a, uint32_t off, uint32_t pos)
 	return a->off + a->len == off && a->pos + a->len == pos;
 }
 
-void ranges_add(struct ranges *r, uint32_t off, uint32_t len, uint32_t pos)
+/* Ranges [from, to) lie in [off, end), and gaps before, between and behind them: put the gaps among them. */
+static void ranges_mingle(struct ranges *r, unsigned from, unsigned to, unsigned nr_gaps,
+			  uint32_t off, uint32_t end, uint32_t pos_end)
+{
+	struct range *at = r->at, *put = at + to + nr_gaps;
+
+	memmove(put, at + to, (r->nr - to) * sizeof(*at));
+	for (;;) {
+		uint32_t begin = to > from ? MAX(off, at[to - 1].off + at[to - 1].len) : off;
+
+		if (begin < end) {
+			pos_end -= end - begin;
+			*--put = (struct range){begin, end - begin, pos_end};
+		}
+		if (to == from)
+			break;
+		*--put = at[--to];
+		end = put->off;
+	}
+	assert(put == at + from);
+}
+
+void ranges_fill(struct ranges *r, uint32_t off, uint32_t end, uint32_t pos)
 {
 	/* Most writes go on where the last one ended. */
-	unsigned at = ranges_end(r) <= off ? r->nr : ranges_find(r, off);
-	struct range one = {off, len, pos};
+	unsigned from = ranges_end(r) <= off ? r->nr : ranges_find(r, off), to = from, nr;
+	uint32_t len;
 
-	assert(at == r->nr || r->at[at].off >= off + len);
-	if (at && range_goes_on(&r->at[at - 1], off, pos)) {
-		r->at[at - 1].len += len;
-		r->len += len;
+	ranges_gaps(r, off, end, &nr, &len);
+	if (!nr)
+		return;
+	r->len += len;
+	if (nr == 1 && from && range_goes_on(&r->at[from - 1], off, pos) &&
+	    (from == r->nr || r->at[from].off > off)) {
+		r->at[from - 1].len += len;
 		return;
 	}
-	ranges_replace(r, at, at, &one, 1);
+	while (to < r->nr && r->at[to].off < end)
+		to++;
+	assert(r->nr + nr <= r->cap);
+	ranges_mingle(r, from, to, nr, off, end, pos + len);
+	r->nr += nr;
 }
 
 void ranges_join(struct ranges *r)
@@ -90,6 +119,22 @@ void ranges_join(struct ranges *r)
 			r->at[nr++] = r->at[i];
 	}
 	r->nr = nr;
+}
+
+unsigned ranges_stretch(const struct ranges *r, unsigned idx)
+{
+	while (++idx < r->nr && r->at[idx].off == r->at[idx - 1].off + r->at[idx - 1].len)
+		;
+	return idx;
+}
+
+unsigned ranges_nr_stretches(const struct ranges *r)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < r->nr; i = ranges_stretch(r, i))
+		nr++;
+	return nr;
 }
 
 void ranges_gaps(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr, uint32_t *len)

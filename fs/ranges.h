@@ -19,19 +19,24 @@ struct ranges {
 
 void ranges_fini(struct ranges *r);
 
-/* Room for @nr ranges more than there are: so many calls of ranges_add(), or of ranges_cut(), cannot fail. -ENOMEM. */
+/* Room for @nr ranges more than there are. -ENOMEM. */
 int ranges_room(struct ranges *r, unsigned nr);
-/* [off, off + len), of which nothing is in the list, lies at @pos; there is room. */
-void ranges_add(struct ranges *r, uint32_t off, uint32_t len, uint32_t pos);
+/* What of [off, end) is not in the list: so many gaps, so many bytes. */
+void ranges_gaps(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr, uint32_t *len);
+/* All of [off, end) is in the list; the bytes of its gaps lie one after the other from @pos on. There is room for a range
+ * for each gap. */
+void ranges_fill(struct ranges *r, uint32_t off, uint32_t end, uint32_t pos);
 /* Ranges that touch, and whose bytes do, become one. */
 void ranges_join(struct ranges *r);
 
-/* What of [off, end) is not in the list: so many stretches, so many bytes. */
-void ranges_gaps(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr, uint32_t *len);
+/* Behind the last of the ranges that touch each other, beginning with range @idx: a stretch. */
+unsigned ranges_stretch(const struct ranges *r, unsigned idx);
+unsigned ranges_nr_stretches(const struct ranges *r);
+
 /* What ranges_cut() would leave, of the list's nr and len. */
 void ranges_cut_size(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr,
 		     uint64_t *len);
-/* [off, end) is not in the list. One range may become two: then there must be room. */
+/* [off, end) is not in the list. One range may become two: then there must be room for it. */
 void ranges_cut(struct ranges *r, uint32_t off, uint32_t end);
 
 /* The first range that ends after @off; nr when there is none. */

@@ -271,22 +271,23 @@ static int window_room(struct window *w, uint32_t more, bool must)
 /* [off, off + len) is these bytes; there is room for what is not dirty yet. */
 static void window_put(struct window *w, uint32_t off, const uint8_t *p, uint32_t len)
 {
-	uint32_t end = off + len, stop;
+	uint32_t at = off, end = off + len, pos = w->used, stop;
 
-	for (; off < end; p += stop - off, off = stop) {
-		unsigned i = ranges_find(&w->dirty, off);
+	for (unsigned i = ranges_find(&w->dirty, off); at < end; p += stop - at, at = stop) {
 		const struct range *r = i < w->dirty.nr ? &w->dirty.at[i] : NULL;
 
-		if (r && r->off <= off) {
+		if (r && r->off <= at) {
 			stop = MIN(end, r->off + r->len);
-			memcpy(w->buf + r->pos + (off - r->off), p, stop - off);
+			memcpy(w->buf + r->pos + (at - r->off), p, stop - at);
+			i++;
 			continue;
 		}
 		stop = r ? MIN(end, r->off) : end;
-		memcpy(w->buf + w->used, p, stop - off);
-		ranges_add(&w->dirty, off, stop - off, w->used);
-		w->used += stop - off;
+		assert(w->cap - w->used >= stop - at);
+		memcpy(w->buf + w->used, p, stop - at);
+		w->used += stop - at;
 	}
+	ranges_fill(&w->dirty, off, end, pos);
 }
 
 static void window_trim(struct window *w, uint32_t off, uint32_t end)
@@ -311,23 +312,43 @@ static void window_trim(struct window *w, uint32_t off, uint32_t end)
 
 static void window_post(struct window *w);
 
-/* The window that takes what is written to @start's range now, NULL when it is to be made, behind *before if that is not
- * NULL. -EAGAIN: there are two already, and neither does. */
-static int window_open(struct inode *in, uint64_t txg, uint64_t start, struct window **out,
-		       struct window **before) REQUIRES(in->lock)
+/* One range more for each of @nr gaps would be too many, even when those that touch are put together. */
+static bool window_ragged(struct window *w, unsigned nr)
+{
+	if (w->dirty.nr + nr <= WINDOW_RANGES)
+		return false;
+	/* Only where it makes room for many, since it moves all bytes. */
+	return ranges_nr_stretches(&w->dirty) + nr > WINDOW_RANGES / 2 || window_grow(w, 0, false);
+}
+
+/* The window that takes [off, end) of @start's range now, NULL when it is to be made, behind *before if that is not
+ * NULL. -EAGAIN: there are two already, and neither does.
+ * @nr, @gaps: what of it is not dirty there yet, in ranges and in bytes */
+static int window_open(struct inode *in, uint64_t txg, uint64_t start, uint32_t off, uint32_t end,
+		       struct window **out, struct window **before, unsigned *nr, uint32_t *gaps)
+	REQUIRES(in->lock)
 {
 	struct window *w = window_at(in, start);
 
 	*out = *before = NULL;
-	if (w && (w->state == WINDOW_QUEUED || w->txg != txg || w->dirty.nr >= WINDOW_RANGES)) {
-		if (w->state == WINDOW_DIRTY)
-			window_post(w);
-		if (w->before)
-			return -EAGAIN;
-		*before = w;
+	*nr = 1;
+	*gaps = end - off;
+	if (!w)
 		return 0;
+	if (w->state != WINDOW_QUEUED && w->txg == txg) {
+		ranges_gaps(&w->dirty, off, end, nr, gaps);
+		if (!*nr || !window_ragged(w, *nr)) {
+			*out = w;
+			return 0;
+		}
+		*nr = 1;
+		*gaps = end - off;
 	}
-	*out = w;
+	if (w->state == WINDOW_DIRTY)
+		window_post(w);
+	if (w->before)
+		return -EAGAIN;
+	*before = w;
 	return 0;
 }
 
@@ -346,13 +367,11 @@ int writeback_prepare(struct inode *in, uint64_t txg, uint64_t off, size_t len)
 {
 	struct fs *fs = in->fs;
 	uint64_t start = window_start(fs, off), more;
-	uint32_t at = (uint32_t)(off - start), gaps = (uint32_t)len;
+	uint32_t at = (uint32_t)(off - start), gaps;
 	struct window *w, *before;
-	unsigned nr = 1;
-	int err = window_open(in, txg, start, &w, &before);
+	unsigned nr;
+	int err = window_open(in, txg, start, at, at + (uint32_t)len, &w, &before, &nr, &gaps);
 
-	if (!err && w)
-		ranges_gaps(&w->dirty, at, at + (uint32_t)len, &nr, &gaps);
 	if (!err)
 		err = window_reserve(fs, w, start, nr, gaps, &more);
 	if (err)
@@ -374,15 +393,15 @@ void writeback_copy(struct inode *in, uint64_t off, const uint8_t *p, size_t len
 {
 	uint64_t start = window_start(in->fs, off);
 	struct window *w = window_at(in, start);
-	unsigned nr;
+	uint64_t nr;
 
 	assert(w);
 	nr = w->dirty.nr;
 	window_put(w, (uint32_t)(off - start), p, (uint32_t)len);
-	/* (A tiny file's bytes go into the records themselves.) */
-	if (w->dirty.nr > nr)
-		commit_expect(in->fs, (uint64_t)RANGE_RECORDS * (w->dirty.nr - nr) +
-					      (off + len <= INLINE_MAX ? len : 0));
+	nr = w->dirty.nr - nr;
+	/* (A tiny file's bytes go into the records themselves. Ranges that will be one count as several.) */
+	if (nr)
+		commit_expect(in->fs, RANGE_RECORDS * nr + (off + len <= INLINE_MAX ? len : 0));
 	in->written += len;
 }
 
@@ -427,8 +446,8 @@ static bool window_find(const struct window *w, uint64_t from, uint64_t end, uin
 }
 
 /* The same of the window @w and its successor @s, which comes after it. */
-static bool windows_find(const struct window *w, const struct window *s, uint64_t from, uint64_t end,
-			 uint64_t *off, uint64_t *len, const uint8_t **p)
+static bool windows_find(const struct window *w, const struct window *s, uint64_t from,
+			 uint64_t end, uint64_t *off, uint64_t *len, const uint8_t **p)
 {
 	uint64_t s_off, s_len;
 	const uint8_t *s_p;
@@ -466,8 +485,7 @@ bool writeback_find(struct inode *in, const struct window *upto, uint64_t *off, 
 
 /* ---- clean bytes ---- */
 
-int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes,
-		   uint64_t cost)
+int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes)
 {
 	struct inode *in = w->inode;
 	uint32_t gaps;
@@ -478,28 +496,28 @@ int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *
 	ranges_gaps(&w->dirty, from, to, &nr, &gaps);
 	err = ranges_room(&w->dirty, nr);
 	if (!err)
-		err = window_room(w, gaps, !cost);
-	if (!err) {
+		err = window_room(w, gaps, true);
+	if (!err)
 		window_put(w, from, bytes, to - from);
-		w->reserved += cost;
-	}
 	lock_release(&in->lock);
-	writeback_join(w);
 	return err;
 }
 
-void writeback_join(struct window *w)
+void writeback_swap(struct window *w, uint32_t to, uint8_t **bytes, uint64_t cost)
 {
-	bool apart = false;
+	struct inode *in = w->inode;
 
-	for (unsigned i = 1; i < w->dirty.nr && !apart; i++)
-		apart = w->dirty.at[i].off == w->dirty.at[i - 1].off + w->dirty.at[i - 1].len;
-	if (!apart)
-		return;
-	lock_take(&w->inode->lock);
-	/* Where there is no memory for it, they are written as they are. */
-	window_grow(w, 0, true);
-	lock_release(&w->inode->lock);
+	assert(ranges_end(&w->dirty) <= to);
+	lock_take(&in->lock);
+	window_give(w);
+	w->buf = *bytes;
+	w->used = w->cap = to;
+	w->heap = true;
+	ranges_cut(&w->dirty, 0, to);
+	ranges_fill(&w->dirty, 0, to, 0);
+	w->reserved += cost;
+	lock_release(&in->lock);
+	*bytes = NULL;
 }
 
 int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r)
@@ -560,6 +578,9 @@ static void window_failed(struct window *w, int err)
 	struct writeback *wb = in->fs->writeback;
 
 	lock_take(&in->lock);
+	/* Not to be beside the pool for longer than need be. */
+	if (w->heap)
+		window_grow(w, 0, false);
 	w->state = WINDOW_DIRTY;
 	if (!in->wb_error)
 		in->wb_error = err;

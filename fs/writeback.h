@@ -22,7 +22,8 @@
 #include "fs/inode.h"
 #include "fs/ranges.h"
 
-#define WINDOW_RANGES 4096 /* dirty ranges of a window at most; one more and it is written first */
+#define WINDOW_RANGES                                                                              \
+	4096 /* dirty ranges of a window at most, also such as touch; one more and it is written first */
 
 /* A window's bytes at most for it to be written together with other small ones. */
 #define WINDOW_SMALL (32 * KIB)
@@ -55,10 +56,12 @@ struct window {
 	uint64_t start;		       /* file offset, aligned to the extent length */
 	uint64_t txg;
 	_Atomic enum window_state state; /* set under inode->lock; looked at without it, too */
-	uint8_t *buf;	   /* of the pool, or the heap; NULL when cap is 0 */
-	uint32_t used, cap; /* of it, in bytes: what is dirty, as it came, and what was and is not any more */
-	bool heap;	   /* while it is written, when the pool has nothing left */
-	struct ranges dirty; /* from start on, in buf; guarded by inode->lock while not QUEUED */
+	uint8_t *buf;			 /* of the pool, or the heap; NULL when cap is 0 */
+	uint32_t used,
+		cap; /* of it, in bytes: what is dirty, as it came, and what was and is not any more */
+	bool heap; /* while it is written, when the pool has nothing left */
+	/* from start on, in buf; both change under inode->lock, while QUEUED by the flush alone, which may look without */
+	struct ranges dirty;
 	uint64_t reserved;	 /* by raid_reserve() */
 	struct rewrite *rewrite; /* borrowed; all that it holds, QUEUED from the start */
 	struct window *list_prev,
@@ -123,14 +126,12 @@ int writeback_group(struct fs *fs, uint64_t txg);
 
 /* Bytes to reserve for @len bytes in one piece. */
 uint64_t writeback_cost(uint64_t len);
-/* Ranges of @w, QUEUED, that touch become one, if there is memory for that. */
-void writeback_join(struct window *w);
-/* [from, to) of @w, QUEUED, becomes one dirty range.
- * @bytes   what a reader of the file sees there
- * @cost    what the caller has reserved for it; 0: the window has, and then memory is taken wherever there is some
- * -ENOMEM. */
-int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes,
-		   uint64_t cost);
+/* [from, to) of @w, QUEUED, is dirty. @bytes: what a reader of the file sees there. The space is reserved. -ENOMEM. */
+int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes);
+/* All of @w, QUEUED, is one dirty range [0, to), none of it was beyond.
+ * @bytes   malloc'ed: what a reader of the file sees there; taken over
+ * @cost    what the caller has reserved for it */
+void writeback_swap(struct window *w, uint32_t to, uint8_t **bytes, uint64_t cost);
 /* @w's bytes are on the shards and in the map (after writeback_flushed()), or it could not be written: @err. @w is not
  * the caller's any more. */
 void writeback_done(struct window *w, int err);

@@ -282,7 +282,7 @@ static void random_changes_match_a_model(void **state)
 	}
 }
 
-/* More ranges than a window keeps, inline bytes below them, no memory left: every flush finds what it needs. */
+/* Ranges far apart above inline bytes, of more windows than the pool would hold whole: every flush finds what it needs. */
 static void scattered_writes_find_memory(void **state)
 {
 	struct inode *in[40];
