@@ -34,15 +34,19 @@
 #define NUMBERS_LEFT  (1U << 16)
 
 /* A group with more records than this part of what makes a checkpoint due is committed at once: what a shard keeps free
- * for the log on a full volume (raid/space.c: META_PART of it, or META_DEFAULT) has to take a group that deletes, before it gives
+ * for the log on a full volume (raid/space.c: LOG_PART of it, or LOG_ROOM) has to take a group that deletes, before it gives
  * anything back. With LONG_TIMES as many, ops wait for the commit. */
 #define KICK_PART  4
 #define LONG_TIMES 4
-#define LOG_PART   32 /* as META_PART there */
+#define LOG_PART   32 /* as there */
 
 /* A checkpoint is due when the log since the last one is longer than that one was, and than this: */
 #define CHECKPOINT_MIN (1 * MIB)
 #define CHECKPOINT_MAX (32 * MIB) /* enough that small volumes with large disks do it rarely */
+/* Or when the log takes more than this part of what it could still have on some shard, and this much came since the last
+ * one: two checkpoints give back all before the first of them. */
+#define TIGHT_PART 2
+#define TIGHT_MIN  (64 * KIB)
 
 struct freed_list {
 	struct stripe_loc *loc;
@@ -79,8 +83,9 @@ struct commit {
 	struct index_txn *image; /* the snapshot to write, NULL: none */
 	uint64_t image_seq;
 	bool image_busy;
-	uint64_t image_len;	       /* bytes of the last one */
-	uint64_t log_len;	       /* bytes logged since the last one */
+	uint64_t image_len; /* bytes of the last one */
+	uint64_t log_len;   /* bytes logged since the last one, on each shard */
+	bool log_tight;	    /* the commit's own: before the freeze, which must not look at disks */
 	uint64_t image_after;	       /* CHECKPOINT_MIN..MAX, by the volume's size */
 	uint64_t kick_after;	       /* bytes of records in the open group, or expected for it */
 	atomic_uint_fast64_t expected; /* bytes that the flush of the open group will record */
@@ -110,6 +115,8 @@ int commit_new(struct fs *fs, struct commit **out)
 		c->kick_after = MIN(c->kick_after,
 				    space.total / raid_geometry(fs->raid)->nr_shards / LOG_PART);
 	c->kick_after /= KICK_PART;
+	/* What was logged before is not known; there may be a lot, and little room. */
+	c->log_len = TIGHT_MIN;
 	*out = c;
 	return 0;
 }
@@ -420,13 +427,24 @@ static void freeze_attrs_done(struct inode *frozen, bool ok)
 	}
 }
 
+static bool log_is_tight(struct commit *c)
+{
+	struct raid *r = c->fs->raid;
+	bool tight = raid_log_bytes(r) > raid_log_room(r) / TIGHT_PART;
+
+	lock_take(&c->lock);
+	tight = tight && c->log_len >= TIGHT_MIN;
+	lock_release(&c->lock);
+	return tight;
+}
+
 static bool image_due(struct commit *c)
 {
 	bool due;
 
 	lock_take(&c->lock);
 	due = !c->image_busy && !c->image &&
-	      (c->log_len > MAX(c->image_after, c->image_len) ||
+	      (c->log_len > MAX(c->image_after, c->image_len) || c->log_tight ||
 	       raid_wants_checkpoint(c->fs->raid));
 	lock_release(&c->lock);
 	return due;
@@ -567,6 +585,7 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 	int err;
 
 	raid_check(fs->raid);
+	c->log_tight = log_is_tight(c);
 	rwlock_write(&c->txg_gate);
 	frozen = mono_ns();
 	err = commit_freeze(c, &g);
@@ -599,7 +618,8 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 	c->stat.last_ns = mono_ns() - begin;
 	c->stat.max_freeze_ns = MAX(c->stat.max_freeze_ns, frozen);
 	c->stat.last_bytes = len;
-	c->log_len += len;
+	if (seq)
+		c->log_len += round_up(RAID_BATCH_HEAD + GROUP_HEAD_LEN + len, BLOCK_LEN);
 	if (err && err != c->last_error)
 		log_error("commit: %s: what was written since the last commit is in memory only; "
 			  "it will be tried again",

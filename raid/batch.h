@@ -10,7 +10,7 @@
 
 #include "raid/raid.h"
 
-#define BATCH_HEAD_LEN 128
+#define BATCH_HEAD_LEN RAID_BATCH_HEAD
 #define BATCH_VERSION  1
 
 enum batch_flags {

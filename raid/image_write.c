@@ -245,9 +245,8 @@ int raid_checkpoint_commit(struct checkpoint *c)
 		return err;
 	}
 	err = checkpoint_publish(c, &joining);
-	/* The next one stands beside both for a while, and grows; so does the log. */
 	if (!err && r->space)
-		space_set_meta(r, c->off + c->off / 4 + 32 * MIB);
+		space_set_image(r, c->off);
 	checkpoint_free(c);
 	if (!err)
 		atomic_store(&r->wants_checkpoint, false);

@@ -386,6 +386,8 @@ static int open_rest(struct discovery *d, struct raid *r)
 		err = open_segments(r);
 	if (!err)
 		err = space_new(r);
+	if (!err)
+		space_set_image(r, replica_image_len(r));
 	if (err && !d->why[0])
 		discover_refuse(d, err,
 				"the volume of shard %s cannot be opened: %s; the messages before "

@@ -175,6 +175,8 @@ void raid_unreserve(struct raid *r, uint64_t len);
 /* ---- the log: batches in a chain, on every shard ---- */
 
 #define RAID_BATCH_MAX ((size_t)(256 * MIB)) /* bytes of a batch, at most */
+/* What an append adds to its bytes; all of it takes whole blocks of BLOCK_LEN on each shard. */
+#define RAID_BATCH_HEAD ((size_t)128)
 
 /* Append one batch; returns when every shard of the epoch has it on disk. One call at a time.
  * @seq  out: its sequence number, greater than the last one's; usually one more, but a shard that rejoins takes a
@@ -194,6 +196,9 @@ int raid_log_replay(struct raid *r, uint64_t from,
 uint64_t
 raid_log_next(const struct raid *r); /* the sequence number of the next append, or less than it */
 uint64_t raid_log_bytes(const struct raid *r); /* held by log files on one shard */
+/* Bytes that the log can still take, beside the next checkpoint, on the shard that has least; as of the last look at the
+ * file systems (at most 200 ms ago). What data has not taken yet counts, and the reserve that data does not get. */
+uint64_t raid_log_room(struct raid *r);
 
 /* ---- checkpoints: a full image, on every shard, that replaces the log before a sequence number ---- */
 

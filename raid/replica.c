@@ -371,6 +371,27 @@ uint64_t raid_log_next(const struct raid *r)
 	return r->replica->next;
 }
 
+uint64_t replica_image_len(struct raid *r)
+{
+	char name[SHARDLOG_NAME_LEN];
+	uint64_t seq[2], len = 0;
+
+	if (!replica_images(r, seq))
+		return 0;
+	shardlog_name(name, "ckpt", seq[0]);
+	for (unsigned i = 0; !len && i < r->geo.nr_shards; i++) {
+		struct store_file *f;
+
+		if (!shard_usable(&r->shard[i]) ||
+		    r->ops->open(r->shard[i].store, name, STORE_RDONLY, &f))
+			continue;
+		if (r->ops->size(f, &len))
+			len = 0;
+		r->ops->close(f);
+	}
+	return len;
+}
+
 uint64_t raid_log_bytes(const struct raid *r)
 {
 	return r->replica->bytes;

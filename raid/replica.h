@@ -35,6 +35,8 @@ void replica_history(const struct raid *r, struct super *sb);
 
 /* Sequence numbers of the checkpoints that the volume keeps, newest first. */
 unsigned replica_images(struct raid *r, uint64_t seq[2]);
+/* Bytes of the newest on a shard; 0 when there is none, or none that can be looked at. */
+uint64_t replica_image_len(struct raid *r);
 
 /* For `.stats`. Threads: any. */
 struct replica_stat {

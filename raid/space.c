@@ -22,12 +22,15 @@
 #include "raid/scratch.h"
 #include "raid/segment.h"
 
-#define FRESH_NS     (200 * 1000000ULL) /* numbers are good for so long when there is plenty */
-#define SHORT_NS     (1 * 1000000ULL)	/* and for so long when they say no */
-#define AHEAD_MAX    (64 * MIB)
-#define AHEAD_PART   32 /* of what is free is allocated ahead on one shard */
-#define META_DEFAULT (32 * MIB)
-#define META_PART    32 /* of the shard is kept for metadata, at most */
+#define FRESH_NS   (200 * 1000000ULL) /* numbers are good for so long when there is plenty */
+#define SHORT_NS   (1 * 1000000ULL)   /* and for so long when they say no */
+#define AHEAD_MAX  (64 * MIB)
+#define AHEAD_PART 32 /* of what is free is allocated ahead on one shard */
+#define LOG_ROOM   (32 * MIB)
+#define LOG_PART   32 /* of the shard is kept for the log, at most */
+#define IMAGES                                                                                     \
+	2 /* the next checkpoint stands beside the last two for a while, and is longer, as is the log */
+#define IMAGES_PART 8 /* of the shard is kept for them, at most */
 
 /* What encoding may add to an extent. */
 #define EXTENT_HEAD_MAX 4096
@@ -51,8 +54,8 @@ struct space {
 	atomic_bool stale;
 	/* of promised blocks and blocks given out on all shards */
 	atomic_uint_fast64_t quick_limit;
-	atomic_uint_fast64_t promised; /* bytes */
-	atomic_uint_fast64_t meta;
+	atomic_uint_fast64_t promised;	/* bytes */
+	atomic_uint_fast64_t image_len; /* bytes of a checkpoint */
 };
 
 /* ---- a look at the file systems ---- */
@@ -95,7 +98,10 @@ static uint64_t allocated_all(struct raid *r)
 
 static uint64_t meta_reserve(struct space *sp, const struct store_space *st, unsigned sharing)
 {
-	return MIN((uint64_t)atomic_load(&sp->meta), st->total / sharing / META_PART);
+	uint64_t total = st->total / sharing;
+
+	return MIN((uint64_t)LOG_ROOM, total / LOG_PART) +
+	       MIN(IMAGES * (uint64_t)atomic_load(&sp->image_len), total / IMAGES_PART);
 }
 
 /* One look at the shards online. */
@@ -284,9 +290,21 @@ uint64_t space_ahead(struct shard *s)
 	return MIN(AHEAD_MAX, avail / AHEAD_PART);
 }
 
-void space_set_meta(struct raid *r, uint64_t bytes)
+uint64_t raid_log_room(struct raid *r)
 {
-	atomic_store(&r->space->meta, bytes);
+	uint64_t image = atomic_load(&r->space->image_len), least = UINT64_MAX;
+
+	refresh_old(r);
+	for (unsigned i = 0; i < r->geo.nr_shards; i++)
+		if (online_shard(r, i))
+			least = MIN(least, blocks_free(r, i, true) * BLOCK_LEN);
+	/* It is longer than the last one. */
+	return least - MIN(least, image + image / 4);
+}
+
+void space_set_image(struct raid *r, uint64_t image_len)
+{
+	atomic_store(&r->space->image_len, image_len);
 	space_stale(r);
 }
 
@@ -302,7 +320,6 @@ int space_new(struct raid *r)
 	}
 	lock_init(&sp->lock);
 	lock_init(&r->sync_lock);
-	atomic_store(&sp->meta, META_DEFAULT);
 	r->space = sp;
 	r->scratch = scratch;
 	lock_take(&r->space->lock);

@@ -3,7 +3,7 @@
  * The numbers come from the file systems below (statfs, at most every 200 ms unless space is
  * short), the allocations since then, and the preallocated tails of the segments. Shards on one
  * device share its free bytes evenly. Of each shard a reserve stays with the metadata: see
- * space_set_meta(). Threads: any, after space_new(). */
+ * space_set_image(). Threads: any, after space_new(). */
 #ifndef RAID_SPACE_H
 #define RAID_SPACE_H
 
@@ -16,9 +16,9 @@ int space_new(struct raid *r);
 /* Before the segments are closed. Nothing when there is none. */
 void space_free(struct raid *r);
 
-/* Bytes that log and checkpoints may still come to need on each shard, beyond what they occupy.
- * Until it is called: 32 MiB. Never more than a 1/32 of the shard is kept for them. */
-void space_set_meta(struct raid *r, uint64_t bytes);
+/* A checkpoint takes @image_len bytes of each shard. Room is kept there for the log, 32 MiB but no more than 1/32 of the
+ * shard, and for two more such checkpoints, but no more than 1/8 of it. Until it is called: for none. */
+void space_set_image(struct raid *r, uint64_t image_len);
 uint64_t space_promised(const struct raid *r); /* bytes */
 
 /* The online shards with room, and how much. @deep: down to the last block, the metadata's

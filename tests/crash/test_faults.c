@@ -27,19 +27,29 @@ struct trial {
 	struct chance c;
 };
 
-static void trial_begin(struct trial *t, unsigned level, unsigned ops)
+/* @capacity: bytes of each shard; 0: plenty. */
+static void trial_begin_on(struct trial *t, unsigned level, unsigned ops, uint64_t capacity)
 {
 	char why[512] = "";
 
 	memset(t, 0, sizeof(*t));
 	t->disk = crash_disk_new(RIG_SHARDS, test_seed);
 	t->c.s = test_seed * 64 + level;
+	for (unsigned s = 0; capacity && s < RIG_SHARDS; s++)
+		crash_capacity(t->disk, s, capacity);
 	rig_init(&t->rig, level);
+	if (capacity)
+		t->rig.checkpoint_len = 0; /* as the volume's size has it */
 	if (rig_open(&t->rig, t->disk, true, false, &t->w.fs, why))
 		fail_msg("%s", why);
 	work_init(&t->w, t->c.s, t->w.fs, t->disk, WORK_ALL_DIRS);
 	work_run(&t->w, ops);
 	must(commit_wait(t->w.fs, commit_open_txg(t->w.fs)) == 0);
+}
+
+static void trial_begin(struct trial *t, unsigned level, unsigned ops)
+{
+	trial_begin_on(t, level, ops, 0);
 }
 
 static void trial_end(struct trial *t)
@@ -309,6 +319,47 @@ static void one_shard_too_many_stops_changes(void **state)
 	}
 }
 
+/* Small changes on a volume that is full: each becomes durable, however many there are. */
+static void a_full_volume_commits_on(void **state)
+{
+	static const unsigned all[] = {0, 5};
+	const unsigned nr = 1500;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+		struct name_new nn = {.mode = S_IFREG | 0600};
+		AUTO_FREE uint8_t *noise = malloc(MIB);
+		struct iovec iov = {noise, MIB};
+		struct trial t;
+		struct inode *in;
+		int err;
+
+		seed_is(all[i], "full volume");
+		trial_begin_on(&t, all[i], 40, 40 * MIB);
+		must(name_make(t.w.fs, 1, (struct name){"full", 4}, &nn, &in) == 0);
+		chance_fill(&t.c, noise, MIB);
+		for (uint64_t off = 0; !(err = file_write(in, off, &iov, 1, false)); off += MIB)
+			;
+		must(err == -ENOSPC);
+		for (unsigned n = 0; n < nr; n++) {
+			iov = (struct iovec){noise + n, 1};
+			err = file_write(in, n % 7 * 4096, &iov, 1, false);
+			must(!err || err == -ENOSPC);
+			must(name_rename(t.w.fs, 1, (struct name){n % 2 ? "llun" : "full", 4}, 1,
+					 (struct name){n % 2 ? "full" : "llun", 4}, 0) == 0);
+			must(file_sync(in) == 0);
+		}
+		inode_put(in);
+		must(name_unlink(t.w.fs, 1, (struct name){"full", 4}) == 0);
+		trial_right(&t);
+		trial_close(&t);
+		trial_open(&t, false);
+		trial_right(&t);
+		must(fs_close(t.w.fs) == 0);
+		trial_end(&t);
+	}
+}
+
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +371,7 @@ static int run_all(void)
 		cmocka_unit_test(wrong_bits_in_metadata_are_covered),
 		cmocka_unit_test(without_parity_a_wrong_bit_is_an_error),
 		cmocka_unit_test(one_shard_too_many_stops_changes),
+		cmocka_unit_test(a_full_volume_commits_on),
 	};
 
 	print_message("seed %llu\n", (unsigned long long)test_seed);
