@@ -43,10 +43,12 @@
 /* A checkpoint is due when the log since the last one is longer than that one was, and than this: */
 #define CHECKPOINT_MIN (1 * MIB)
 #define CHECKPOINT_MAX (32 * MIB) /* enough that small volumes with large disks do it rarely */
-/* Or when the log takes more than this part of what it could still have on some shard, and this much came since the last
- * one: two checkpoints give back all before the first of them. */
-#define TIGHT_PART 2
-#define TIGHT_MIN  (64 * KIB)
+/* Or when the log takes more than this part of what it could still have on some shard: two checkpoints give back all
+ * before the first of them. But not for less than this since the last one, nor than this part of that one, nor, when that
+ * one failed, than twice what it was for. */
+#define TIGHT_PART  2
+#define TIGHT_MIN   (64 * KIB)
+#define TIGHT_SHARE 8
 
 struct freed_list {
 	struct stripe_loc *loc;
@@ -85,6 +87,7 @@ struct commit {
 	bool image_busy;
 	uint64_t image_len; /* bytes of the last one */
 	uint64_t log_len;   /* bytes logged since the last one, on each shard */
+	uint64_t tight_min; /* the least log_len that makes one due for want of room */
 	bool log_tight;	    /* the commit's own: before the freeze, which must not look at disks */
 	uint64_t image_after;	       /* CHECKPOINT_MIN..MAX, by the volume's size */
 	uint64_t kick_after;	       /* bytes of records in the open group, or expected for it */
@@ -96,6 +99,7 @@ int commit_new(struct fs *fs, struct commit **out)
 {
 	struct commit *c = calloc(1, sizeof(*c));
 	struct raid_space space = {0};
+	struct raid_stat stat;
 
 	if (!c)
 		return -ENOMEM;
@@ -115,8 +119,11 @@ int commit_new(struct fs *fs, struct commit **out)
 		c->kick_after = MIN(c->kick_after,
 				    space.total / raid_geometry(fs->raid)->nr_shards / LOG_PART);
 	c->kick_after /= KICK_PART;
-	/* What was logged before is not known; there may be a lot, and little room. */
-	c->log_len = TIGHT_MIN;
+	c->tight_min = TIGHT_MIN;
+	/* What was logged since the last checkpoint, at least. */
+	raid_stat_get(fs->raid, &stat);
+	c->log_len =
+		MAX((stat.log_seq - MIN(stat.log_seq, stat.checkpoint_seq)) * BLOCK_LEN, TIGHT_MIN);
 	*out = c;
 	return 0;
 }
@@ -430,10 +437,11 @@ static void freeze_attrs_done(struct inode *frozen, bool ok)
 static bool log_is_tight(struct commit *c)
 {
 	struct raid *r = c->fs->raid;
-	bool tight = raid_log_bytes(r) > raid_log_room(r) / TIGHT_PART;
+	uint64_t room = raid_log_room(r);
+	bool tight = room && raid_log_bytes(r) > room / TIGHT_PART;
 
 	lock_take(&c->lock);
-	tight = tight && c->log_len >= TIGHT_MIN;
+	tight = tight && c->log_len >= MAX(c->tight_min, c->image_len / TIGHT_SHARE);
 	lock_release(&c->lock);
 	return tight;
 }
@@ -710,6 +718,7 @@ static void *image_thread(void *arg)
 				  strerror(-err));
 		lock_take(&c->lock);
 		c->image_busy = false;
+		c->tight_min = err ? c->tight_min * 2 : TIGHT_MIN;
 		if (!err) {
 			c->image_len = len;
 			c->stat.nr_checkpoints++;

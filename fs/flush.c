@@ -720,10 +720,10 @@ static int flush_fill(struct window *w, uint32_t to)
 	if (err)
 		return err;
 	err = window_peek(w, bytes, to);
+	if (!err)
+		err = writeback_swap(w, to, &bytes, cost);
 	if (err)
 		raid_unreserve(raid, cost);
-	else
-		writeback_swap(w, to, &bytes, cost);
 	return err;
 }
 

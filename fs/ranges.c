@@ -64,7 +64,7 @@ static bool range_goes_on(const struct range *a, uint32_t off, uint32_t pos)
 	return a->off + a->len == off && a->pos + a->len == pos;
 }
 
-/* Ranges [from, to) lie in [off, end), and gaps before, between and behind them: put the gaps among them. */
+/* Ranges [from, to) reach into [off, end): put the gaps before, between and behind them among them. */
 static void ranges_mingle(struct ranges *r, unsigned from, unsigned to, unsigned nr_gaps,
 			  uint32_t off, uint32_t end, uint32_t pos_end)
 {
@@ -90,22 +90,24 @@ void ranges_fill(struct ranges *r, uint32_t off, uint32_t end, uint32_t pos)
 {
 	/* Most writes go on where the last one ended. */
 	unsigned from = ranges_end(r) <= off ? r->nr : ranges_find(r, off), to = from, nr;
-	uint32_t len;
+	uint32_t stop = from < r->nr ? MIN(end, r->at[from].off) : end, len;
 
+	/* So that what comes in several steps makes no more ranges than in one. */
+	if (off < stop && from && range_goes_on(&r->at[from - 1], off, pos)) {
+		r->at[from - 1].len += stop - off;
+		r->len += stop - off;
+		pos += stop - off;
+		off = stop;
+	}
 	ranges_gaps(r, off, end, &nr, &len);
 	if (!nr)
 		return;
-	r->len += len;
-	if (nr == 1 && from && range_goes_on(&r->at[from - 1], off, pos) &&
-	    (from == r->nr || r->at[from].off > off)) {
-		r->at[from - 1].len += len;
-		return;
-	}
 	while (to < r->nr && r->at[to].off < end)
 		to++;
 	assert(r->nr + nr <= r->cap);
 	ranges_mingle(r, from, to, nr, off, end, pos + len);
 	r->nr += nr;
+	r->len += len;
 }
 
 void ranges_join(struct ranges *r)

@@ -24,7 +24,7 @@ int ranges_room(struct ranges *r, unsigned nr);
 /* What of [off, end) is not in the list: so many gaps, so many bytes. */
 void ranges_gaps(const struct ranges *r, uint32_t off, uint32_t end, unsigned *nr, uint32_t *len);
 /* All of [off, end) is in the list; the bytes of its gaps lie one after the other from @pos on. There is room for a range
- * for each gap. */
+ * for each gap. A range that is filled in several steps, in order, makes no more of them. */
 void ranges_fill(struct ranges *r, uint32_t off, uint32_t end, uint32_t pos);
 /* Ranges that touch, and whose bytes do, become one. */
 void ranges_join(struct ranges *r);

@@ -31,6 +31,7 @@ struct writeback {
 	uint64_t seq;			/* of the last window made; guarded by lock */
 	uint64_t nr_queued;		/* guarded by lock */
 	uint64_t nr_flushed, nr_failed; /* guarded by lock */
+	atomic_uint_fast64_t heap;	/* bytes of windows beside the pool */
 	int error; /* of a flush that failed since the last writeback_group() began; guarded by lock */
 };
 
@@ -174,6 +175,19 @@ static void window_give(struct window *w)
 		free(w->buf);
 	else if (w->buf)
 		arena_give(w->inode->fs->arena, w->buf, w->cap);
+	if (w->heap)
+		atomic_fetch_sub(&w->inode->fs->writeback->heap, w->cap);
+}
+
+/* In place of what it had. */
+static void window_have(struct window *w, uint8_t *buf, uint32_t cap, bool heap)
+{
+	window_give(w);
+	w->buf = buf;
+	w->cap = cap;
+	w->heap = heap;
+	if (heap)
+		atomic_fetch_add(&w->inode->fs->writeback->heap, cap);
 }
 
 static void window_free(struct window *w)
@@ -239,11 +253,8 @@ static void window_move(struct window *w, uint8_t *buf, uint32_t cap, bool heap)
 		at += r->len;
 	}
 	ranges_join(&w->dirty);
-	window_give(w);
-	w->buf = buf;
 	w->used = at;
-	w->cap = cap;
-	w->heap = heap;
+	window_have(w, buf, cap, heap);
 }
 
 /* A buffer for what is dirty and @more bytes. Pieces are powers of two, so a growing one moves seldom.
@@ -503,21 +514,24 @@ int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *
 	return err;
 }
 
-void writeback_swap(struct window *w, uint32_t to, uint8_t **bytes, uint64_t cost)
+int writeback_swap(struct window *w, uint32_t to, uint8_t **bytes, uint64_t cost)
 {
 	struct inode *in = w->inode;
+	struct fs *fs = in->fs;
 
 	assert(ranges_end(&w->dirty) <= to);
+	/* Each worker may have one. What stays here when its flush fails must not add up. */
+	if (atomic_load(&fs->writeback->heap) >= (uint64_t)fs->p.threads * fs->extent_len)
+		return -ENOMEM;
 	lock_take(&in->lock);
-	window_give(w);
-	w->buf = *bytes;
-	w->used = w->cap = to;
-	w->heap = true;
+	window_have(w, *bytes, to, true);
+	w->used = to;
 	ranges_cut(&w->dirty, 0, to);
 	ranges_fill(&w->dirty, 0, to, 0);
 	w->reserved += cost;
 	lock_release(&in->lock);
 	*bytes = NULL;
+	return 0;
 }
 
 int writeback_rewrite(struct inode *in, uint64_t txg, struct rewrite *r)

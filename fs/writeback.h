@@ -59,7 +59,7 @@ struct window {
 	uint8_t *buf;			 /* of the pool, or the heap; NULL when cap is 0 */
 	uint32_t used,
 		cap; /* of it, in bytes: what is dirty, as it came, and what was and is not any more */
-	bool heap; /* while it is written, when the pool has nothing left */
+	bool heap; /* buf is; from a flush that filled it up, or found the pool empty */
 	/* from start on, in buf; both change under inode->lock, while QUEUED by the flush alone, which may look without */
 	struct ranges dirty;
 	uint64_t reserved;	 /* by raid_reserve() */
@@ -129,9 +129,10 @@ uint64_t writeback_cost(uint64_t len);
 /* [from, to) of @w, QUEUED, is dirty. @bytes: what a reader of the file sees there. The space is reserved. -ENOMEM. */
 int writeback_fill(struct window *w, uint32_t from, uint32_t to, const uint8_t *bytes);
 /* All of @w, QUEUED, is one dirty range [0, to), none of it was beyond.
- * @bytes   malloc'ed: what a reader of the file sees there; taken over
- * @cost    what the caller has reserved for it */
-void writeback_swap(struct window *w, uint32_t to, uint8_t **bytes, uint64_t cost);
+ * @bytes   malloc'ed: what a reader of the file sees there; taken over, and NULL then
+ * @cost    what the caller has reserved for it
+ * -ENOMEM: too much is beside the pool already. */
+int writeback_swap(struct window *w, uint32_t to, uint8_t **bytes, uint64_t cost);
 /* @w's bytes are on the shards and in the map (after writeback_flushed()), or it could not be written: @err. @w is not
  * the caller's any more. */
 void writeback_done(struct window *w, int err);

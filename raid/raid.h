@@ -196,8 +196,8 @@ int raid_log_replay(struct raid *r, uint64_t from,
 uint64_t
 raid_log_next(const struct raid *r); /* the sequence number of the next append, or less than it */
 uint64_t raid_log_bytes(const struct raid *r); /* held by log files on one shard */
-/* Bytes that the log can still take, beside the next checkpoint, on the shard that has least; as of the last look at the
- * file systems (at most 200 ms ago). What data has not taken yet counts, and the reserve that data does not get. */
+/* Bytes that the log can still take, beside the next checkpoint, on the shard that has least; 0: that has no room itself.
+ * What data has not taken yet counts, and the reserve that data does not get. May ask the file systems. */
 uint64_t raid_log_room(struct raid *r);
 
 /* ---- checkpoints: a full image, on every shard, that replaces the log before a sequence number ---- */

@@ -13,6 +13,7 @@
 #include "conf/base.h"
 #include "conf/log.h"
 #include "raid/append.h"
+#include "raid/space.h"
 
 static const uint8_t zeros[BLOCK_LEN];
 
@@ -194,5 +195,7 @@ int rejoin_and_cut(struct raid *r, uint64_t seq, uint64_t joining)
 	cut(r);
 	replica_count(r);
 	lock_release(&r->replica->append_lock);
+	if (r->space)
+		space_stale(r);
 	return err;
 }

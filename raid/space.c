@@ -38,6 +38,7 @@
 struct space_shard {
 	atomic_uint_fast64_t limit; /* of segments_allocated(), in blocks */
 	atomic_uint_fast64_t deep;  /* the same with the metadata's reserve */
+	atomic_uint_fast64_t avail; /* bytes that new files can take, as of the last look */
 	atomic_bool full;	    /* answered -ENOSPC; until avail grows */
 	/* at the first look after that; UINT64_MAX: not looked yet. guarded by space->lock */
 	uint64_t full_avail;
@@ -205,6 +206,7 @@ static void refresh_locked(struct raid *r) REQUIRES(r->space->lock)
 			deep_blocks = free_blocks = 0;
 		atomic_store(&ss->limit, l.allocated[i] + free_blocks);
 		atomic_store(&ss->deep, l.allocated[i] + deep_blocks);
+		atomic_store(&ss->avail, avail);
 		room[nr++] = free_blocks;
 	}
 	atomic_store(&sp->quick_limit,
@@ -294,10 +296,16 @@ uint64_t raid_log_room(struct raid *r)
 {
 	uint64_t image = atomic_load(&r->space->image_len), least = UINT64_MAX;
 
-	refresh_old(r);
-	for (unsigned i = 0; i < r->geo.nr_shards; i++)
+	lock_take(&r->space->lock);
+	if ((atomic_load(&r->space->stale) && older_than(r, SHORT_NS)) || older_than(r, FRESH_NS))
+		refresh_locked(r);
+	lock_release(&r->space->lock);
+	for (unsigned i = 0; i < r->geo.nr_shards; i++) {
+		uint64_t avail = atomic_load(&r->space->shard[i].avail);
+
 		if (online_shard(r, i))
-			least = MIN(least, blocks_free(r, i, true) * BLOCK_LEN);
+			least = MIN(least, MIN(avail, blocks_free(r, i, true) * BLOCK_LEN));
+	}
 	/* It is longer than the last one. */
 	return least - MIN(least, image + image / 4);
 }
