@@ -749,6 +749,16 @@ int commit_start(struct fs *fs)
 	return -err;
 }
 
+/* The image's thread is gone, perhaps before the last commit began one: the log as it is will do. */
+static void image_drop(struct commit *c)
+{
+	lock_take(&c->lock);
+	if (c->image)
+		index_read_end(c->image);
+	c->image = NULL;
+	lock_release(&c->lock);
+}
+
 int commit_stop(struct fs *fs, bool flush)
 {
 	struct commit *c = fs->commit;
@@ -765,17 +775,15 @@ int commit_stop(struct fs *fs, bool flush)
 	lock_release(&c->lock);
 	pthread_join(c->thread, NULL);
 	pthread_join(c->image_thread, NULL);
+	image_drop(c);
 	/* A flush leaves attributes for the freeze after it: two rounds bring all of it down. The ceilings of the last
 	 * batch are exact, so that a clean stop uses up no numbers. */
 	for (unsigned i = 0; flush && !err && (i == 0 || !commit_empty(c)); i++) {
 		commit_run(c, 0);
 		lock_take(&c->lock);
 		err = c->last_error;
-		/* The image's thread is gone; the log as it is will do. */
-		if (c->image)
-			index_read_end(c->image);
-		c->image = NULL;
 		lock_release(&c->lock);
+		image_drop(c);
 	}
 	lock_take(&c->lock);
 	c->running = false;
