@@ -49,6 +49,9 @@
 #define TIGHT_PART  2
 #define TIGHT_MIN   (64 * KIB)
 #define TIGHT_SHARE 8
+/* With less room than this, besides the group's records, a commit waits for a checkpoint that is under way: commits can
+ * be quicker than it is. */
+#define TIGHT_WAIT (4 * TIGHT_MIN)
 
 struct freed_list {
 	struct stripe_loc *loc;
@@ -434,12 +437,28 @@ static void freeze_attrs_done(struct inode *frozen, bool ok)
 	}
 }
 
+/* Whether there was one. */
+static bool image_wait(struct commit *c)
+{
+	bool some;
+
+	lock_take(&c->lock);
+	some = c->image || c->image_busy;
+	while (c->image || c->image_busy)
+		cond_wait(&c->done, &c->lock);
+	lock_release(&c->lock);
+	return some;
+}
+
 static bool log_is_tight(struct commit *c)
 {
 	struct raid *r = c->fs->raid;
 	uint64_t room = raid_log_room(r);
-	bool tight = room && raid_log_bytes(r) > room / TIGHT_PART;
+	bool tight;
 
+	if (room < TIGHT_WAIT + records_len(&c->open) + atomic_load(&c->expected) && image_wait(c))
+		room = raid_log_room(r);
+	tight = room && raid_log_bytes(r) > room / TIGHT_PART;
 	lock_take(&c->lock);
 	tight = tight && c->log_len >= MAX(c->tight_min, c->image_len / TIGHT_SHARE);
 	lock_release(&c->lock);
@@ -607,8 +626,11 @@ static int commit_once(struct commit *c, unsigned ahead) NO_LOCK_CHECK
 	if (!err)
 		err = raid_sync(fs->raid);
 	len = c->closing.len;
-	if (!err && (len || numbers_low(fs) || g.image))
+	if (!err && (len || numbers_low(fs) || g.image)) {
 		err = commit_log(c, g.txg, ahead, &seq);
+		if (err == -ENOSPC && image_wait(c))
+			err = commit_log(c, g.txg, ahead, &seq);
+	}
 	if (!err) {
 		c->closing.len = 0;
 		if (c->closing.cap > 4 * MIB)
@@ -718,6 +740,7 @@ static void *image_thread(void *arg)
 				  strerror(-err));
 		lock_take(&c->lock);
 		c->image_busy = false;
+		cond_broadcast(&c->done);
 		c->tight_min = err ? c->tight_min * 2 : TIGHT_MIN;
 		if (!err) {
 			c->image_len = len;

@@ -11,6 +11,7 @@
 
 #include "conf/base.h"
 #include "conf/log.h"
+#include "raid/space.h"
 
 #define FILE_LEN_MAX (8 * MIB)
 #define FILE_LEN_MIN (256 * KIB)
@@ -449,6 +450,8 @@ static int begin_file(struct shardlog *l, uint64_t seq, uint64_t len)
 	if (err)
 		return err;
 	err = allocate_file(l, f, len, &alloc);
+	if (l->shard->raid->space)
+		space_stale(l->shard->raid);
 	if (!err)
 		err = ops->sync_dir(l->shard->store, "log");
 	if (!err)
