@@ -437,7 +437,7 @@ static void freeze_attrs_done(struct inode *frozen, bool ok)
 	}
 }
 
-/* Whether there was one. */
+/* Until no checkpoint is under way. Returns whether one was. */
 static bool image_wait(struct commit *c)
 {
 	bool some;
@@ -456,7 +456,7 @@ static bool log_is_tight(struct commit *c)
 	uint64_t room = raid_log_room(r);
 	bool tight;
 
-	if (room < TIGHT_WAIT + records_len(&c->open) + atomic_load(&c->expected) && image_wait(c))
+	if (room < TIGHT_WAIT + open_len(c) && image_wait(c))
 		room = raid_log_room(r);
 	tight = room && raid_log_bytes(r) > room / TIGHT_PART;
 	lock_take(&c->lock);
@@ -741,7 +741,8 @@ static void *image_thread(void *arg)
 		lock_take(&c->lock);
 		c->image_busy = false;
 		cond_broadcast(&c->done);
-		c->tight_min = err ? c->tight_min * 2 : TIGHT_MIN;
+		/* From image_after on one is due anyway. */
+		c->tight_min = err ? MIN(c->tight_min * 2, c->image_after) : TIGHT_MIN;
 		if (!err) {
 			c->image_len = len;
 			c->stat.nr_checkpoints++;

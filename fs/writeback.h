@@ -22,8 +22,9 @@
 #include "fs/inode.h"
 #include "fs/ranges.h"
 
-#define WINDOW_RANGES                                                                              \
-	4096 /* dirty ranges of a window at most, also such as touch; one more and it is written first */
+/* Dirty ranges of a window at most. Before one more those that touch are put together; where that does not make room
+ * enough, it is written first. */
+#define WINDOW_RANGES 4096
 
 /* A window's bytes at most for it to be written together with other small ones. */
 #define WINDOW_SMALL (32 * KIB)
@@ -57,8 +58,7 @@ struct window {
 	uint64_t txg;
 	_Atomic enum window_state state; /* set under inode->lock; looked at without it, too */
 	uint8_t *buf;			 /* of the pool, or the heap; NULL when cap is 0 */
-	uint32_t used,
-		cap; /* of it, in bytes: what is dirty, as it came, and what was and is not any more */
+	uint32_t cap, used;		 /* bytes of buf; used by what is dirty, and by what was */
 	bool heap; /* buf is; from a flush that filled it up, or found the pool empty */
 	/* from start on, in buf; both change under inode->lock, while QUEUED by the flush alone, which may look without */
 	struct ranges dirty;

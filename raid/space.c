@@ -28,9 +28,10 @@
 #define AHEAD_PART 32 /* of what is free is allocated ahead on one shard */
 #define LOG_ROOM   (32 * MIB)
 #define LOG_PART   32 /* of the shard is kept for the log, at most */
-#define IMAGES                                                                                     \
-	2 /* the next checkpoint stands beside the last two for a while, and is longer, as is the log */
-#define IMAGES_PART 8 /* of the shard is kept for them, at most */
+/* The next checkpoint stands beside the last two for a while, and is longer: room for so many is kept, but no more than
+ * this part of the shard. */
+#define IMAGES	    2
+#define IMAGES_PART 8
 
 /* What encoding may add to an extent. */
 #define EXTENT_HEAD_MAX 4096

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The cache keeps what is read often: nine of ten reads of a Zipf workload whose hot set fits are answered from it, also
-# after somebody has read the whole file from end to end.
+# The cache keeps what is read often: nine of ten reads of a Zipf workload whose hot set fits are answered from it, and
+# hardly fewer when somebody has read the whole file from end to end.
 
 . "${SRC_DIR:?}/tests/mount/lib.sh"
 need_fuse
